@@ -5,4 +5,8 @@
 //! client library. Owns no clock, no policy and no socket; only the `client`
 //! feature waits for anything.
 
+pub mod checksum;
+pub mod error;
+pub mod ids;
+pub mod limits;
 pub mod pb;
