@@ -7,6 +7,7 @@
 
 pub mod checksum;
 pub mod error;
+pub mod grpc;
 pub mod ids;
 pub mod limits;
 pub mod pb;
