@@ -6,6 +6,8 @@
 //! feature waits for anything.
 
 pub mod checksum;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod error;
 pub mod grpc;
 pub mod ids;
