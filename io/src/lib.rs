@@ -1,1 +1,5 @@
-//! Under construction.
+//! The outside world, one client each: sockets, disks, databases. Knows nothing of uploads.
+
+pub mod disk;
+pub mod reactor;
+pub mod sqlite;

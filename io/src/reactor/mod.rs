@@ -1,0 +1,3 @@
+//! All that names glommio.
+
+pub mod file;
