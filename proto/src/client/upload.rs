@@ -92,7 +92,8 @@ pub(super) async fn run(
     options: UploadOptions,
     mut progress: impl FnMut(&Progress),
 ) -> Result<UploadReport, ClientError> {
-    let opened = initiate(client, &source, &options).await?;
+    let size_bytes = source.size_bytes();
+    let opened = initiate(client, size_bytes, &options).await?;
     let limits = opened.limits.unwrap_or_default();
     let link = client.first.with_owner(&opened.endpoints).await;
     let call = Call { link, retry: client.retry, upload_id: opened.upload_id.clone() };
@@ -100,7 +101,6 @@ pub(super) async fn run(
         true => Some(call.missing().await?),
         false => None,
     };
-    let size_bytes = source.size_bytes();
     let mut told = Progress { upload_id: call.upload_id.clone(), size_bytes, ..Default::default() };
     let mut repairs = 0;
     loop {
@@ -129,14 +129,13 @@ pub(super) async fn run(
 
 async fn initiate(
     client: &Client,
-    source: &Source,
+    size_bytes: Option<u64>,
     options: &UploadOptions,
 ) -> Result<pb::InitiateUploadResponse, ClientError> {
     let request_id = match &options.request_id {
         Some(id) => id.clone(),
         None => format!("{:016x}", getrandom::u64().map_err(std::io::Error::other)?),
     };
-    let size_bytes = source.size_bytes();
     let request = pb::InitiateUploadRequest {
         drive_id: options.drive_id.clone(),
         node_id: options.node_id.clone(),
