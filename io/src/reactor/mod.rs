@@ -1,3 +1,5 @@
 //! All that names glommio.
 
+pub mod executor;
 pub mod file;
+pub mod pacer;

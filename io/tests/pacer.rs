@@ -1,0 +1,52 @@
+//! With the pacer a read loop never sleeps on work that is there.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use futures_lite::AsyncReadExt;
+use sluice_io::reactor::executor::Executors;
+
+#[test]
+fn reads_for_four_seconds_without_a_stall() {
+    let got = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&got);
+    let (tell, told) = std::sync::mpsc::channel();
+    let executors = Executors::spawn(&[0], move |_, pacer| {
+        let (seen, tell) = (Arc::clone(&seen), tell.clone());
+        async move {
+            let _busy = pacer.begin();
+            let listener = glommio::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            tell.send(listener.local_addr().unwrap()).unwrap();
+            let mut stream = listener.accept().await.unwrap();
+            let mut block = vec![0; 1 << 20];
+            loop {
+                match stream.read(&mut block).await.unwrap() {
+                    0 => break,
+                    n => seen.fetch_add(n as u64, Relaxed),
+                };
+            }
+        }
+    })
+    .unwrap();
+    let mut client = std::net::TcpStream::connect(told.recv().unwrap()).unwrap();
+    let end = Instant::now() + Duration::from_secs(4);
+    let writer = std::thread::spawn(move || {
+        let block = vec![1; 1 << 20];
+        let mut sent = 0;
+        while Instant::now() < end {
+            client.write_all(&block).unwrap();
+            sent += block.len() as u64;
+        }
+        sent
+    });
+    while Instant::now() + Duration::from_secs(1) < end {
+        let before = got.load(Relaxed);
+        std::thread::sleep(Duration::from_secs(1));
+        assert!(got.load(Relaxed) > before, "stalled after {before} bytes");
+    }
+    let sent = writer.join().unwrap();
+    executors.join().unwrap();
+    assert_eq!(got.load(Relaxed), sent);
+}
