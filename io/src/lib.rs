@@ -1,5 +1,6 @@
 //! The outside world, one client each: sockets, disks, databases. Knows nothing of uploads.
 
 pub mod disk;
+pub mod edge;
 pub mod reactor;
 pub mod sqlite;
