@@ -2,4 +2,5 @@
 
 pub mod executor;
 pub mod file;
+pub mod mesh;
 pub mod pacer;
