@@ -1,3 +1,4 @@
 //! The HTTP/2 edge: h2 keeps the protocol, DATA payloads go past it.
 
 pub mod data_lane;
+pub mod pool;
