@@ -4,3 +4,5 @@ pub mod executor;
 pub mod file;
 pub mod mesh;
 pub mod pacer;
+pub mod task;
+pub mod timer;
