@@ -2,6 +2,8 @@
 
 pub mod executor;
 pub mod file;
+mod line;
+pub mod local;
 pub mod mesh;
 pub mod pacer;
 pub mod task;
