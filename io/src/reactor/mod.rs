@@ -5,6 +5,7 @@ pub mod file;
 mod line;
 pub mod local;
 pub mod mesh;
+pub mod net;
 pub mod pacer;
 pub mod task;
 pub mod timer;
