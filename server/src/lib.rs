@@ -1,0 +1,7 @@
+//! Glue: what joins the rules of `sluice-shard` with the sockets and files of `sluice-io`.
+//!
+//! Here belong settings, the placement of stores on shards, the `sluice` command, and the
+//! adapters of services. Not here: any rule about an upload (that is `sluice-shard`), and
+//! anything that names a reactor (that is `sluice-io`).
+
+pub mod placement;
