@@ -1,1 +1,18 @@
-//! Under construction.
+//! Everything one core owns and decides: uploads, their chunks, memory, waiting and timers, as
+//! plain state machines.
+//!
+//! The driver feeds [`Event`]s to `Shard::apply` and carries out the [`Effect`]s that come
+//! back. In here is no `.await`, no socket, no clock, no randomness and no lock: time and chance
+//! arrive with the events, so a run can be repeated to the letter, which is how it is tested.
+
+pub mod budget;
+pub mod effect;
+pub mod event;
+pub mod extents;
+pub mod keys;
+pub mod parts;
+pub mod ranges;
+pub mod record;
+
+pub use effect::Effect;
+pub use event::Event;

@@ -1,0 +1,274 @@
+//! What a shard wants done. The driver does it and, where there is an [`OpId`], tells its end.
+
+use std::ops::RangeInclusive;
+
+use bytes::Bytes;
+use sluice_proto::{checksum::Sha256State, error::Refusal, ids::UploadId};
+
+use crate::{
+    keys::{BodyId, CallId, OpId, StreamKey},
+    record::{EndError, Extent, Object, State, Transition, UploadRecord, UploadSpec},
+};
+
+/// One thing to do, in the order given.
+#[derive(Debug)]
+pub enum Effect {
+    /// Tells the reader of a chunk.
+    Stream {
+        /// The chunk.
+        stream: StreamKey,
+        /// What it is told.
+        reply: StreamReply,
+    },
+    /// Answers a control call; its last effect.
+    Reply {
+        /// The call.
+        call: CallId,
+        /// The answer.
+        result: Result<CallReply, Refusal>,
+    },
+    /// Takes steps in the upload's store, in this order, all or none. Steps at or below the
+    /// store's `rev` were taken before and are skipped.
+    Record {
+        /// Ends with [`Outcome::Done`](crate::event::Outcome::Done).
+        op: OpId,
+        /// The upload.
+        upload_id: UploadId,
+        /// `rev` of the first step.
+        first_rev: u64,
+        /// Time of the steps, Unix ms.
+        wall_ms: u64,
+        /// The steps.
+        steps: Vec<Transition>,
+    },
+    /// Claims node, name and request in one metadata transaction, with the event row.
+    Claim {
+        /// Ends with [`Outcome::Claimed`](crate::event::Outcome::Claimed).
+        op: OpId,
+        /// For whom.
+        upload_id: UploadId,
+        /// What is claimed.
+        spec: Box<UploadSpec>,
+        /// When the upload begins, Unix ms.
+        create_ms: u64,
+    },
+    /// Writes node row and event row in one metadata transaction; a repeat changes nothing.
+    Finish {
+        /// Ends with `Outcome::Done`.
+        op: OpId,
+        /// The upload.
+        record: Box<UploadRecord>,
+        /// Its object.
+        object: Object,
+    },
+    /// Gives the claims back, with the event row, in one metadata transaction.
+    Release {
+        /// Ends with `Outcome::Done`.
+        op: OpId,
+        /// The upload.
+        record: Box<UploadRecord>,
+    },
+    /// Begins to write one attempt at a chunk.
+    OpenBody {
+        /// Names it from now on.
+        body: BodyId,
+        /// The upload.
+        upload_id: UploadId,
+        /// Where it goes.
+        place: BodyPlace,
+        /// How many bytes will come.
+        bytes: u64,
+    },
+    /// The next bytes of a body. The driver gives the stream its window back when they have left
+    /// memory, or are held in [`BodyPlace::Memory`], which was charged whole.
+    Append {
+        /// The body.
+        body: BodyId,
+        /// Whose window they came through.
+        stream: StreamKey,
+        /// The bytes.
+        bytes: Bytes,
+    },
+    /// All bytes were appended: ends when they are as safe as `durability` promises.
+    CloseBody {
+        /// Ends with `Outcome::Done`, or a failure after which the body is gone.
+        op: OpId,
+        /// The body.
+        body: BodyId,
+    },
+    /// The body isn't wanted. Ends when no write of it can still happen.
+    DropBody {
+        /// Ends with `Outcome::Done`, always.
+        op: OpId,
+        /// The body.
+        body: BodyId,
+    },
+    /// Forgets a body held in memory.
+    FreeMemory {
+        /// The body.
+        body: BodyId,
+    },
+    /// Copies a chunk to its place in the partial object.
+    Place {
+        /// Ends with `Outcome::Done`.
+        op: OpId,
+        /// The upload.
+        upload_id: UploadId,
+        /// Where the bytes are.
+        from: PlaceFrom,
+        /// Where they go in the object, bytes.
+        offset: u64,
+        /// How many, bytes.
+        bytes: u64,
+    },
+    /// Goes on with the SHA-256 over a range of the partial object, at low priority.
+    Hash {
+        /// Ends with [`Outcome::Hashed`](crate::event::Outcome::Hashed).
+        op: OpId,
+        /// The upload.
+        upload_id: UploadId,
+        /// The state so far; its length is where the range begins.
+        state: Box<Sha256State>,
+        /// How many bytes to go on.
+        bytes: u64,
+    },
+    /// Makes the partial object whole and visible; a repeat changes nothing.
+    Seal {
+        /// Ends with `Outcome::Done`.
+        op: OpId,
+        /// The upload.
+        record: Box<UploadRecord>,
+        /// Its length, bytes.
+        size_bytes: u64,
+    },
+    /// Removes the partial object, if there is one.
+    RemovePartial {
+        /// Ends with `Outcome::Done`.
+        op: OpId,
+        /// The upload.
+        upload_id: UploadId,
+    },
+    /// Removes a spool segment that nothing names any more.
+    RemoveSegment {
+        /// Which store.
+        store: sluice_proto::ids::StoreId,
+        /// Its number.
+        segment: u32,
+    },
+}
+
+/// Where one attempt's bytes are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyPlace {
+    /// Straight to their place in the partial object.
+    Object {
+        /// Where they begin, bytes.
+        offset: u64,
+    },
+    /// To the spool.
+    Spool(Extent),
+    /// Into memory.
+    Memory,
+    /// Nowhere.
+    Discard,
+}
+
+/// Where a placed chunk comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaceFrom {
+    /// The spool of the upload's store.
+    Spool(Extent),
+    /// A body held in memory.
+    Memory(BodyId),
+}
+
+/// What the reader of a chunk is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StreamReply {
+    /// Read on: this many bytes may come, and are paid for.
+    Granted {
+        /// The chunk's length.
+        bytes: u64,
+    },
+    /// No room just now: keep the window shut and wait.
+    Parked,
+    /// The answer, OK; the last. If bytes still come they are drained, bounded.
+    Acked(ChunkAck),
+    /// The answer, an error; the last.
+    Refused(Refusal),
+}
+
+/// A chunk is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkAck {
+    /// Chunk number.
+    pub number: u32,
+    /// Its length, bytes.
+    pub bytes: u64,
+    /// Bytes of all chunks that are in.
+    pub received_bytes: u64,
+    /// How many chunks are in.
+    pub received_count: u32,
+    /// It was in before.
+    pub duplicate: bool,
+    /// Where the upload stands.
+    pub state: State,
+    /// Survives this process.
+    pub spooled: bool,
+}
+
+/// A control call's answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CallReply {
+    /// InitiateUpload: the upload is made, or was before.
+    Initiated {
+        /// The upload.
+        upload: Box<UploadView>,
+        /// The same request made it before.
+        duplicate: bool,
+    },
+    /// InitiateUpload: the same request made this upload before. Ask its owner, with the id told
+    /// here in place of the fresh one.
+    Known {
+        /// That upload.
+        upload_id: UploadId,
+        /// Its node.
+        node_id: sluice_proto::ids::NodeId,
+    },
+    /// CompleteUpload: COMPLETED, or still COMPLETING.
+    Completed(Box<UploadView>),
+    /// AbortUpload.
+    Aborted,
+    /// GetUploadStatus.
+    Status {
+        /// The upload.
+        upload: Box<UploadView>,
+        /// Chunk numbers that are in.
+        received: Vec<RangeInclusive<u32>>,
+        /// Chunk numbers that aren't, below N or the highest that is in.
+        missing: Vec<RangeInclusive<u32>>,
+        /// Where the next page begins.
+        next_chunk: Option<u32>,
+    },
+}
+
+/// An upload as a client sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadView {
+    /// What is recorded of it.
+    pub record: UploadRecord,
+    /// Bytes of all chunks that are in.
+    pub received_bytes: u64,
+    /// How many chunks are in.
+    pub received_count: u32,
+    /// Bytes at their place in the object.
+    pub stored_bytes: u64,
+}
+
+impl UploadView {
+    /// Why it failed, if it did.
+    #[must_use]
+    pub fn error(&self) -> Option<&EndError> {
+        self.record.error.as_ref()
+    }
+}

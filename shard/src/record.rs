@@ -1,0 +1,265 @@
+//! What is durable of an upload, and the steps that change it.
+//!
+//! A store keeps these; [`StoredUpload::apply`] says what each step means, for every store alike.
+//! Steps are idempotent: the `rev` that goes with a step says whether it was taken before.
+
+use std::collections::BTreeMap;
+
+use sluice_proto::ids::{DriveId, Filename, NodeId, RequestId, UploadId};
+
+/// Where an upload stands. The last four never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State {
+    /// Made; nothing has come yet.
+    Pending,
+    /// Some chunks are in.
+    Uploading,
+    /// All chunks are in; the object is being made.
+    Completing,
+    /// The object is whole and visible.
+    Completed,
+    /// It can't become an object; `error` says why.
+    Failed,
+    /// The client gave it up.
+    Aborted,
+    /// It took longer than its lifetime.
+    Expired,
+}
+
+impl State {
+    /// Whether nothing can change any more.
+    #[must_use]
+    pub fn ended(self) -> bool {
+        self >= State::Completed
+    }
+}
+
+/// What a client asked for at Initiate, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadSpec {
+    /// Who is billed; empty without authentication.
+    pub tenant: String,
+    /// Where the node will live.
+    pub drive_id: DriveId,
+    /// The durable record that it becomes.
+    pub node_id: NodeId,
+    /// The client's name for it; never a path.
+    pub filename: Filename,
+    /// The client's MIME type; empty if none was given.
+    pub mime_type: String,
+    /// The client's own pairs.
+    pub metadata: BTreeMap<String, String>,
+    /// The whole size in bytes, if the client knows it.
+    pub expected_size_bytes: Option<u64>,
+    /// Every chunk's length but the last's, bytes; `None` without a promise.
+    pub chunk_size_bytes: Option<u64>,
+    /// No object longer than this, bytes.
+    pub max_size_bytes: u64,
+    /// The SHA-256 that the client declared.
+    pub sha256: Option<[u8; 32]>,
+    /// Whether the SHA-256 of the whole is computed.
+    pub hash: bool,
+    /// Whether the name must be new in its drive.
+    pub if_not_exists: bool,
+    /// The client's key for this call.
+    pub request_id: Option<RequestId>,
+    /// A digest of all that the client asked for; a repeat must have the same.
+    pub fingerprint: [u8; 32],
+}
+
+/// An object that is whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Length, bytes.
+    pub size_bytes: u64,
+    /// CRC64NVME of the whole; `None` when integrity is off.
+    pub crc64nvme: u64,
+    /// SHA-256 of the whole, if it was computed.
+    pub sha256: Option<[u8; 32]>,
+}
+
+/// Why an upload failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndError {
+    /// The contract's reason, as on the wire.
+    pub reason: sluice_proto::error::Reason,
+    /// The sentence for the client.
+    pub message: String,
+}
+
+/// A slice of a spool segment, bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Extent {
+    /// Segment number within the store.
+    pub segment: u32,
+    /// Where it starts in the segment, bytes.
+    pub offset: u64,
+    /// How long it is, bytes.
+    pub bytes: u64,
+}
+
+/// Where a recorded chunk's bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChunkPlace {
+    /// At their place in the partial object.
+    Object,
+    /// In the spool on disk.
+    Spool(Extent),
+    /// In this process's memory: gone after a restart.
+    Memory(crate::keys::BodyId),
+    /// Nowhere: `objects = discard`.
+    Discarded,
+}
+
+/// A chunk that is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChunkRecord {
+    /// The attempt that won.
+    pub attempt: u32,
+    /// Length, bytes.
+    pub bytes: u64,
+    /// CRC64NVME of the chunk.
+    pub crc64nvme: u64,
+    /// CRC32C of the chunk.
+    pub crc32c: u32,
+    /// SHA-256 of the chunk, if the client sent one.
+    pub sha256: Option<Box<[u8; 32]>>,
+    /// Where the bytes are.
+    pub place: ChunkPlace,
+}
+
+/// The durable part of an upload but its chunks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadRecord {
+    /// Its id, which names its store.
+    pub upload_id: UploadId,
+    /// What was asked for.
+    pub spec: UploadSpec,
+    /// Where it stands.
+    pub state: State,
+    /// N, once it is fixed.
+    pub total_chunks: Option<u32>,
+    /// When it was made, Unix ms.
+    pub create_ms: u64,
+    /// When it last changed, Unix ms.
+    pub update_ms: u64,
+    /// When it expires, Unix ms.
+    pub expire_ms: u64,
+    /// The object, once COMPLETED.
+    pub object: Option<Object>,
+    /// Why it FAILED.
+    pub error: Option<EndError>,
+    /// Ended, but its bytes and claims aren't swept yet.
+    pub cleanup_pending: bool,
+}
+
+/// One step of an upload's durable life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transition {
+    /// The upload begins.
+    Create(Box<UploadRecord>),
+    /// A chunk is in; with `total_chunks` it also fixes N.
+    PutChunk {
+        /// Chunk number.
+        number: u32,
+        /// Its record, which replaces one of a lower attempt.
+        chunk: ChunkRecord,
+        /// N, if this chunk fixes it.
+        total_chunks: Option<u32>,
+    },
+    /// A chunk's bytes were only in the memory of a process that is gone.
+    LoseChunk {
+        /// Chunk number.
+        number: u32,
+    },
+    /// A chunk's bytes are now at their place in the object.
+    PlaceChunk {
+        /// Chunk number.
+        number: u32,
+        /// The attempt that was moved.
+        attempt: u32,
+    },
+    /// N is fixed, and a SHA-256 may be declared late.
+    FixTotal {
+        /// N.
+        total_chunks: u32,
+        /// The SHA-256 that CompleteUpload declared.
+        sha256: Option<[u8; 32]>,
+    },
+    /// The SHA-256 of the object's first bytes, as `Sha256State::export` gives it.
+    HashState(Vec<u8>),
+    /// All chunks are in.
+    Completing,
+    /// The object is whole, visible, and in the metadata.
+    Completed(Object),
+    /// FAILED, ABORTED or EXPIRED; the sweep is still to come.
+    End {
+        /// Which of the three.
+        state: State,
+        /// Why, if FAILED.
+        error: Option<EndError>,
+    },
+    /// Bytes and claims are swept.
+    CleanedUp,
+    /// The upload leaves the store.
+    Forget,
+}
+
+/// One upload as a store holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredUpload {
+    /// All but its chunks.
+    pub record: UploadRecord,
+    /// Its chunks by number.
+    pub chunks: BTreeMap<u32, ChunkRecord>,
+    /// The last recorded state of its SHA-256.
+    pub hash_state: Option<Vec<u8>>,
+    /// Steps taken so far.
+    pub rev: u64,
+}
+
+impl StoredUpload {
+    /// Takes one step, the `rev + 1`th. The reference for every store.
+    ///
+    /// # Panics
+    /// On [`Transition::Create`] and [`Transition::Forget`], which make and remove the whole.
+    pub fn apply(&mut self, step: &Transition, wall_ms: u64) {
+        let record = &mut self.record;
+        record.update_ms = wall_ms;
+        self.rev += 1;
+        match step {
+            Transition::Create(_) | Transition::Forget => unreachable!("made and removed whole"),
+            Transition::PutChunk { number, chunk, total_chunks } => {
+                self.chunks.insert(*number, chunk.clone());
+                record.total_chunks = record.total_chunks.or(*total_chunks);
+                record.state = record.state.max(State::Uploading);
+            }
+            Transition::LoseChunk { number } => drop(self.chunks.remove(number)),
+            Transition::PlaceChunk { number, attempt } => {
+                if let Some(chunk) = self.chunks.get_mut(number).filter(|c| c.attempt == *attempt) {
+                    chunk.place = ChunkPlace::Object;
+                }
+            }
+            Transition::FixTotal { total_chunks, sha256 } => {
+                record.total_chunks = Some(*total_chunks);
+                if sha256.is_some() {
+                    record.spec.sha256 = *sha256;
+                    record.spec.hash = true;
+                }
+            }
+            Transition::HashState(state) => self.hash_state = Some(state.clone()),
+            Transition::Completing => record.state = State::Completing,
+            Transition::Completed(object) => {
+                record.state = State::Completed;
+                record.object = Some(object.clone());
+                record.cleanup_pending = true;
+            }
+            Transition::End { state, error } => {
+                record.state = *state;
+                record.error = error.clone();
+                record.cleanup_pending = true;
+            }
+            Transition::CleanedUp => record.cleanup_pending = false,
+        }
+    }
+}
