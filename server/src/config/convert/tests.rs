@@ -1,0 +1,120 @@
+use std::path::Path;
+
+use super::*;
+use crate::config::raw::variable_of;
+
+fn machine() -> Machine {
+    Machine { cpus: vec![0, 1], memory_bytes: 16 << 30 }
+}
+
+fn read(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let env = settings.iter().map(|&(key, value)| (variable_of(key), value.to_owned()));
+    let raw = RawConfig::load(Some(Path::new("/dev/null")), env, []).unwrap();
+    Config::try_from((raw, &machine()))
+}
+
+#[test]
+fn with_no_setting_the_server_needs_nothing_installed() {
+    let config = read(&[]).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:7070");
+    assert_eq!((config.cpus.as_slice(), config.shards()), (&[0, 1][..], 2));
+    assert_eq!((config.layers.objects, config.layers.spool), (Objects::Fs, Spool::Disk));
+    assert_eq!(config.memory_limit_bytes, 4 << 30);
+    assert_eq!(config.memory.max_chunk_bytes, 128 << 20);
+    assert!(config.sha256 && config.layers.gives_spooled_acks());
+}
+
+#[test]
+fn half_of_a_small_machine_is_the_default_budget() {
+    let small = Machine { cpus: vec![3], memory_bytes: 1 << 30 };
+    let config = Config::try_from((RawConfig::default(), &small)).unwrap();
+    assert_eq!((config.memory_limit_bytes, config.cpus), (512 << 20, vec![3]));
+}
+
+#[test]
+fn every_setting_arrives_in_its_unit() {
+    let config = read(&[
+        ("listen", "[::]:7000"),
+        ("cpus", "1"),
+        ("memory_limit", "256M"),
+        ("limits.admission_wait", "250 ms"),
+        ("limits.min_chunk_rate", "1 MiB/s"),
+        ("limits.upload_lifetime", "2 d"),
+        ("integrity.sha256", "off"),
+    ])
+    .unwrap();
+    assert_eq!((config.listen.port(), config.cpus), (7000, vec![1]));
+    assert_eq!(config.limits.admission_wait, Duration::from_millis(250));
+    assert_eq!(config.limits.min_chunk_rate_bytes, 1 << 20);
+    assert_eq!(config.limits.upload_lifetime, Duration::from_secs(172_800));
+    assert!(!config.sha256 && config.memory.max_chunk_bytes < 128 << 20);
+}
+
+#[test]
+fn what_this_build_lacks_is_said_so() {
+    for (key, value) in [
+        ("coordination", "redis"),
+        ("spool", "redis"),
+        ("objects", "s3"),
+        ("events", "kafka"),
+        ("metadata", "mysql"),
+    ] {
+        let error = read(&[(key, value)]).unwrap_err();
+        assert!(matches!(error, ConfigError::NotBuilt { .. }), "{error}");
+        assert!(error.to_string().starts_with(&format!("`{key}` (environment SLUICE_")), "{error}");
+    }
+}
+
+#[test]
+fn contradictions_name_their_key() {
+    let refused: &[(&str, &[(&str, &str)])] = &[
+        ("spool", &[("objects", "discard"), ("spool", "disk")]),
+        ("durability", &[("spool", "memory"), ("durability", "power")]),
+        ("s3.bucket", &[("s3.bucket", "b")]),
+        ("redis.url", &[("redis.url", "redis://secret@x")]),
+        ("admin_listen", &[("listen", "0.0.0.0:7080")]),
+        ("shard_port_base", &[("shard_port_base", "7069")]),
+        ("shard_port_base", &[("shard_port_base", "65535")]),
+    ];
+    for (key, settings) in refused {
+        let error = read(settings).unwrap_err();
+        assert!(matches!(error, ConfigError::Contradiction { .. }), "{error}");
+        assert!(error.to_string().starts_with(&format!("`{key}`")), "{error}");
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+    assert_eq!(read(&[("objects", "discard")]).unwrap().layers.spool, Spool::Memory);
+}
+
+#[test]
+fn values_out_of_range_are_refused_with_what_is_needed() {
+    for (key, value) in [
+        ("listen", "localhost"),
+        ("cpus", "0-2"),
+        ("cpus", "all"),
+        ("memory_limit", "64M"),
+        ("memory_limit", "lots"),
+        ("spool", "tape"),
+        ("limits.max_chunk_bytes", "1 TiB"),
+        ("limits.uploads_max", "0"),
+        ("limits.admission_wait", "5"),
+        ("limits.upload_lifetime", "0 s"),
+        ("integrity.sha256", "maybe"),
+    ] {
+        let error = read(&[(key, value)]).unwrap_err();
+        assert!(matches!(error, ConfigError::Invalid { .. }), "{key}: {error}");
+        assert!(error.to_string().contains("needed is "), "{error}");
+    }
+    let error = read(&[("memory_limit", "64M")]).unwrap_err().to_string();
+    assert!(error.contains("at least 176.0 MiB for 2 shards"), "{error}");
+}
+
+#[test]
+fn what_is_printed_reads_back_to_the_same() {
+    let config = read(&[("listen", "0.0.0.0:1"), ("limits.uploads_max", "9")]).unwrap();
+    let mut raw = RawConfig::default();
+    raw.add_toml(&config.to_toml(true), Path::new("printed")).unwrap();
+    let again = Config::try_from((raw, &machine())).unwrap();
+    assert_eq!(config.settings(), again.settings());
+    assert!(config.to_toml(true).contains("listen = \"0.0.0.0:1\"  # environment SLUICE_LISTEN\n"));
+    assert!(config.to_toml(true).contains("\n[limits]\n") && !config.to_toml(false).contains('#'));
+}

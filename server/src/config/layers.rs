@@ -1,0 +1,108 @@
+//! The layers that this build has. A layer's other values are known by name alone.
+
+/// Declares the values of one layer: how each is written, and the names that aren't built yet.
+macro_rules! layer {
+    (
+        $(#[$doc:meta])* $layer:ident $key:literal [$($missing:literal),*]
+        $($(#[$value_doc:meta])* $value:ident $text:literal,)*
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $layer { $($(#[$value_doc])* $value,)* }
+
+        impl Layer for $layer {
+            const KEY: &'static str = $key;
+            const VALUES: &'static [(&'static str, Self)] = &[$(($text, Self::$value),)*];
+            const MISSING: &'static [&'static str] = &[$($missing),*];
+
+            fn as_str(self) -> &'static str {
+                match self { $(Self::$value => $text,)* }
+            }
+        }
+    };
+}
+
+/// A setting with a fixed set of values.
+pub trait Layer: Copy + 'static {
+    /// The setting.
+    const KEY: &'static str;
+    /// Each value, and how it is written.
+    const VALUES: &'static [(&'static str, Self)];
+    /// Values that the product knows and this build doesn't have.
+    const MISSING: &'static [&'static str];
+
+    /// How it is written.
+    fn as_str(self) -> &'static str;
+}
+
+layer! {
+    /// Who knows which node owns an upload.
+    Coordination "coordination" ["redis"]
+    /// This node owns all of its uploads.
+    Local "local",
+}
+
+layer! {
+    /// Where a chunk's bytes are safe before the object has them.
+    Spool "spool" ["redis"]
+    /// In memory: lost with the process.
+    Memory "memory",
+    /// In files below the data directory.
+    Disk "disk",
+}
+
+layer! {
+    /// Where objects land.
+    Objects "objects" ["s3"]
+    /// Nowhere: bytes are checked and dropped. For measuring the intake.
+    Discard "discard",
+    /// In files below the data directory.
+    Fs "fs",
+}
+
+layer! {
+    /// Where events go.
+    Events "events" ["kafka"]
+    /// Nowhere.
+    Off "off",
+}
+
+layer! {
+    /// Where drives, nodes and claims live.
+    Metadata "metadata" ["mysql"]
+    /// In SQLite, in the data directory.
+    Local "local",
+}
+
+layer! {
+    /// What a spooled ack survives.
+    Durability "durability" []
+    /// The end of the process.
+    Process "process",
+    /// A power cut, too.
+    Power "power",
+}
+
+/// The layers of one server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layers {
+    /// Who knows which node owns an upload.
+    pub coordination: Coordination,
+    /// Where a chunk's bytes are safe first.
+    pub spool: Spool,
+    /// Where objects land.
+    pub objects: Objects,
+    /// Where events go.
+    pub events: Events,
+    /// Where drives, nodes and claims live.
+    pub metadata: Metadata,
+    /// What a spooled ack survives.
+    pub durability: Durability,
+}
+
+impl Layers {
+    /// Whether an ack can survive the process: the default level where it can.
+    pub fn gives_spooled_acks(&self) -> bool {
+        self.spool == Spool::Disk
+    }
+}
