@@ -4,5 +4,6 @@
 //! adapters of services. Not here: any rule about an upload (that is `sluice-shard`), and
 //! anything that names a reactor (that is `sluice-io`).
 
+pub mod command;
 pub mod config;
 pub mod placement;

@@ -60,7 +60,10 @@ pub fn find(name: &str) -> Option<&'static Key> {
 /// The key that was perhaps meant: the one with the fewest letters to change, if they are few.
 pub fn nearest(name: &str) -> Option<&'static str> {
     let distances = KEYS.iter().map(|key| (distance(name, key.name), key.name));
-    distances.min().filter(|&(distance, _)| distance <= 3).map(|(_, name)| name)
+    distances
+        .min()
+        .filter(|&(distance, _)| distance <= (name.len() / 4).min(3))
+        .map(|(_, name)| name)
 }
 
 /// Letters to insert, delete or replace to get from one text to the other.
@@ -87,7 +90,7 @@ mod tests {
     fn a_slip_of_the_pen_finds_its_key() {
         assert_eq!(nearest("memory_limits"), Some("memory_limit"));
         assert_eq!(nearest("limits.upload_max"), Some("limits.uploads_max"));
-        assert_eq!(nearest("colour_of_the_sky"), None);
+        assert_eq!((nearest("colour_of_the_sky"), nearest("foo")), (None, None));
         assert_eq!(distance("kitten", "sitting"), 3);
     }
 

@@ -1,0 +1,50 @@
+//! The `sluice` command: what it takes, and what its exit code says.
+
+mod config_print;
+mod exit;
+mod server_flags;
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::Exit;
+pub use server_flags::ServerFlags;
+
+/// Takes files in over gRPC and lands each as one verified object.
+#[derive(Debug, Parser)]
+#[command(name = "sluice", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Looks at the settings.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Prints the settings in effect as TOML.
+    Print(config_print::Arguments),
+}
+
+/// Runs the command whose words are `arguments`, the program's name first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are errors of clap too, and go to stdout.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            // Nowhere is left to say that the terminal is gone.
+            let _ = error.print();
+            return exit;
+        }
+    };
+    match cli.command {
+        Command::Config(ConfigCommand::Print(arguments)) => config_print::run(&arguments),
+    }
+}
