@@ -6,4 +6,5 @@
 
 pub mod command;
 pub mod config;
+pub mod doctor;
 pub mod placement;

@@ -1,6 +1,7 @@
 //! The `sluice` command: what it takes, and what its exit code says.
 
 mod config_print;
+mod doctor;
 mod exit;
 mod server_flags;
 
@@ -24,6 +25,8 @@ enum Command {
     /// Looks at the settings.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Checks this machine against the settings, and says how to mend what is amiss.
+    Doctor(doctor::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -46,5 +49,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     };
     match cli.command {
         Command::Config(ConfigCommand::Print(arguments)) => config_print::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
     }
 }

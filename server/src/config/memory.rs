@@ -9,8 +9,8 @@ const CONNECTION_FLOOR_BYTES: u64 = 65_535;
 
 /// What no shard owns: code, the databases' caches, threads.
 const PROCESS_BYTES: u64 = 32 << 20;
-/// What an executor pins for its rings and their buffers.
-const EXECUTOR_BYTES: u64 = 40 << 20;
+/// An executor's rings, stacks and spare buffers.
+const EXECUTOR_BYTES: u64 = 8 << 20;
 /// The blocks that sockets are read into.
 const POOL_BYTES: u64 = 16 << 20;
 /// Below this a shard can't do its work.

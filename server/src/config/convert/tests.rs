@@ -105,7 +105,7 @@ fn values_out_of_range_are_refused_with_what_is_needed() {
         assert!(error.to_string().contains("needed is "), "{error}");
     }
     let error = read(&[("memory_limit", "64M")]).unwrap_err().to_string();
-    assert!(error.contains("at least 176.0 MiB for 2 shards"), "{error}");
+    assert!(error.contains("at least 112.0 MiB for 2 shards"), "{error}");
 }
 
 #[test]
