@@ -1,12 +1,17 @@
 //! With the pacer a read loop never sleeps on work that is there.
 
+#![expect(clippy::disallowed_methods, reason = "a test takes the time itself")]
+
+use std::future::Future;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use futures_lite::AsyncReadExt;
 use sluice_io::reactor::executor::Executors;
+use sluice_io::reactor::pacer::Pacer;
 
 #[test]
 fn reads_for_four_seconds_without_a_stall() {
@@ -49,4 +54,29 @@ fn reads_for_four_seconds_without_a_stall() {
     let sent = writer.join().unwrap();
     executors.join().unwrap();
     assert_eq!(got.load(Relaxed), sent);
+}
+
+#[derive(Default)]
+struct Wakes(AtomicU64);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+#[test]
+fn pulses_go_on_though_the_last_was_not_seen() {
+    let pacer = Pacer::start().unwrap();
+    let mut listener = Box::pin(pacer.handle().listen());
+    let wakes = Arc::new(Wakes::default());
+    // Run once and never again: as a task that the executor forgets.
+    let waker = Waker::from(Arc::clone(&wakes));
+    assert!(listener.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let _busy = pacer.handle().begin();
+    let end = Instant::now() + Duration::from_secs(10);
+    while wakes.0.load(Relaxed) < 8 {
+        assert!(Instant::now() < end, "{} pulses", wakes.0.load(Relaxed));
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }

@@ -1,5 +1,7 @@
 //! Sockets of an executor: nothing is lost, and those who wait are woken.
 
+#![expect(clippy::disallowed_methods, reason = "a test takes the time itself")]
+
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

@@ -2,23 +2,45 @@
 //!
 //! glommio 0.9.0 can park although tasks are runnable. A wake-up from another thread always gets
 //! through to a parked executor, so a steady pulse bounds how long such a sleep can last.
+//!
+//! The task that is woken may itself be among those the executor forgot. So its waker stays here
+//! from its first run on, and pulses go on whether or not the last one was seen.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Poll, Waker};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
-use atomic_waker::AtomicWaker;
-
 const BUSY: Duration = Duration::from_millis(1);
 const IDLE: Duration = Duration::from_millis(50);
+/// Pulses that nobody saw are sent on at growing distances, up to every so many. Each waits in
+/// the executor's queue and counts against what glommio can count, 32,767: enough for half an
+/// hour in which an executor never looks.
+const UNSEEN_STEP_MAX: u32 = 64;
 
 #[derive(Default)]
 struct Shared {
-    wakers: Mutex<Vec<Arc<AtomicWaker>>>,
+    listeners: Mutex<Vec<Arc<Listener>>>,
     in_flight: AtomicUsize,
     stop: AtomicBool,
+}
+
+/// One executor.
+#[derive(Default)]
+struct Listener {
+    waker: OnceLock<Waker>,
+    unseen: AtomicU32,
+}
+
+impl Listener {
+    fn pulse(&self) {
+        let unseen = self.unseen.fetch_add(1, Ordering::AcqRel);
+        let is_due = unseen.is_power_of_two() || unseen.is_multiple_of(UNSEEN_STEP_MAX);
+        if is_due && let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
 }
 
 /// The pacer thread; dropping it stops the thread.
@@ -74,12 +96,15 @@ impl PacerHandle {
         InFlight { shared: Arc::clone(&self.shared) }
     }
 
-    /// Never ends: run it as a task of the executor that is to be woken.
+    /// Never ends: run it as a task of its own on the executor that is to be woken.
     pub async fn listen(self) {
-        let waker = Arc::new(AtomicWaker::new());
-        self.shared.wakers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&waker));
+        let listener = Arc::new(Listener::default());
+        let list = &self.shared.listeners;
+        list.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&listener));
         std::future::poll_fn(|cx| {
-            waker.register(cx.waker());
+            // A task has one waker for all its life.
+            let _ = listener.waker.set(cx.waker().clone());
+            listener.unseen.store(0, Ordering::Release);
             Poll::<()>::Pending
         })
         .await;
@@ -101,9 +126,9 @@ fn pulse(shared: &Shared) {
     while !shared.stop.load(Ordering::Acquire) {
         let busy = shared.in_flight.load(Ordering::Acquire) > 0;
         thread::park_timeout(if busy { BUSY } else { IDLE });
-        let mut wakers = shared.wakers.lock().unwrap_or_else(PoisonError::into_inner);
-        // Only this list still holds the waker of a task that is gone.
-        wakers.retain(|waker| Arc::strong_count(waker) > 1);
-        wakers.iter().for_each(|waker| waker.wake());
+        let mut listeners = shared.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        // Only this list still holds the listener of a task that is gone.
+        listeners.retain(|listener| Arc::strong_count(listener) > 1);
+        listeners.iter().for_each(|listener| listener.pulse());
     }
 }

@@ -15,6 +15,7 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// Milliseconds on a clock that only goes forward, from the first call in this process; the same
 /// clock on every thread.
+#[expect(clippy::disallowed_methods, reason = "all others take the time from here")]
 pub fn now_ms() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed().as_millis() as u64
