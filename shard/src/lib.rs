@@ -1,11 +1,12 @@
 //! Everything one core owns and decides: uploads, their chunks, memory, waiting and timers, as
 //! plain state machines.
 //!
-//! The driver feeds [`Event`]s to `Shard::apply` and carries out the [`Effect`]s that come
+//! The driver feeds [`Event`]s to [`Shard::apply`] and carries out the [`Effect`]s that come
 //! back. In here is no `.await`, no socket, no clock, no randomness and no lock: time and chance
 //! arrive with the events, so a run can be repeated to the letter, which is how it is tested.
 
 pub mod budget;
+pub mod config;
 pub mod effect;
 pub mod event;
 pub mod extents;
@@ -14,5 +15,20 @@ pub mod parts;
 pub mod ranges;
 pub mod record;
 
+mod admission;
+mod chunk;
+mod context;
+mod control;
+mod ending;
+mod initiate;
+mod recover;
+mod refuse;
+mod shard;
+mod steps;
+mod timers;
+mod upload;
+
+pub use config::ShardConfig;
 pub use effect::Effect;
 pub use event::Event;
+pub use shard::{Shard, ShardStats};

@@ -1,0 +1,144 @@
+//! Who gets memory, and when: fronts first, then in the order of arrival.
+
+use sluice_proto::error::Refusal;
+
+use crate::{
+    config::{Objects, Spool},
+    context::{Context, Phase},
+    effect::{BodyPlace, Effect, StreamReply},
+    keys::StreamKey,
+    refuse,
+    shard::Shard,
+    timers::Timer,
+    upload::Upload,
+};
+
+/// Where an attempt is to be written, before anything is taken for it.
+enum Kind {
+    Discard,
+    Place(u64),
+    Spool,
+    Memory,
+}
+
+/// Grants a chunk, lets it wait for memory, or refuses it. It is kept unless refused.
+pub(crate) fn admit_or_wait(
+    upload: &mut Upload,
+    cx: &mut Context,
+    key: StreamKey,
+    judging: bool,
+) -> Result<(), Refusal> {
+    let result = match admit(upload, cx, key, judging) {
+        Ok(true) => return Ok(()),
+        Ok(false) if cx.waiting.len() >= cx.config.waiting_max => Err(refuse::budget()),
+        Ok(false) => Ok(()),
+        Err(refusal) => Err(refusal),
+    };
+    if let Err(refusal) = result {
+        if let Some(stream) = cx.streams.remove(&key) {
+            upload.streams.remove(&(stream.open.number, key));
+        }
+        return Err(refusal);
+    }
+    cx.waiting.push_back(key);
+    cx.timers.set(cx.now.mono_ms + cx.config.admission_wait_ms, Timer::Admission(key));
+    cx.tell(key, StreamReply::Parked);
+    Ok(())
+}
+
+/// `Ok(false)`: there is no memory just now.
+fn admit(
+    upload: &mut Upload,
+    cx: &mut Context,
+    key: StreamKey,
+    judging: bool,
+) -> Result<bool, Refusal> {
+    let stream = cx.streams.get_mut(&key).expect("it is asked for");
+    let (number, bytes) = (stream.open.number, stream.open.data_bytes);
+    let kind = if judging {
+        Kind::Discard
+    } else {
+        kind(upload, cx.config.objects, cx.config.spool, number)
+    };
+    let charge_bytes = match kind {
+        Kind::Memory => bytes,
+        Kind::Discard | Kind::Place(_) | Kind::Spool => bytes.min(cx.config.hold_bytes),
+    };
+    let ahead = number > upload.received.front();
+    let Some(charge) = cx.budget.charge(charge_bytes, ahead) else { return Ok(false) };
+    let place = match kind {
+        Kind::Discard => BodyPlace::Discard,
+        Kind::Memory => BodyPlace::Memory,
+        Kind::Place(offset) => {
+            upload.busy.insert(number);
+            BodyPlace::Object { offset }
+        }
+        Kind::Spool => {
+            let upload_id = upload.stored.record.upload_id;
+            let spool = cx.spools.get_mut(&upload_id.store()).expect("the store was loaded");
+            let Some(extent) = spool.take(bytes) else {
+                cx.budget.refund(charge);
+                return Err(refuse::spool_full());
+            };
+            BodyPlace::Spool(extent)
+        }
+    };
+    let body = cx.new_body();
+    let stream = cx.streams.get_mut(&key).expect("it is asked for");
+    stream.charge = Some(charge);
+    stream.phase = Phase::Receiving { body, place, judging };
+    let upload_id = upload.stored.record.upload_id;
+    cx.emit(Effect::OpenBody { body, upload_id, place, bytes });
+    cx.tell(key, StreamReply::Granted { bytes });
+    Ok(true)
+}
+
+/// In place only if no other attempt at the chunk is recorded or being written there: so no
+/// attempt can harm another's bytes.
+fn kind(upload: &Upload, objects: Objects, spool: Spool, number: u32) -> Kind {
+    if objects == Objects::Discard {
+        return Kind::Discard;
+    }
+    let alone = !upload.stored.chunks.contains_key(&number) && !upload.busy.contains(&number);
+    match (upload.offset_of(number), spool) {
+        (Some(offset), _) if alone => Kind::Place(offset),
+        (_, Spool::Disk) => Kind::Spool,
+        (_, Spool::Memory) => Kind::Memory,
+    }
+}
+
+/// Memory came free.
+pub(crate) fn admit_waiting(shard: &mut Shard) {
+    for fronts_only in [true, false] {
+        let waiting: Vec<_> = shard.cx.waiting.iter().copied().collect();
+        for key in waiting {
+            let Some(stream) = shard.cx.streams.get(&key) else { continue };
+            let (upload_id, number) = (stream.open.upload_id, stream.open.number);
+            let Some(upload) = shard.uploads.get_mut(&upload_id) else { continue };
+            if fronts_only && number > upload.received.front() {
+                continue;
+            }
+            // While it waited the same chunk may have come in: then its bytes are only compared.
+            let judging = upload.stored.chunks.contains_key(&number) && !stream.open.force;
+            match admit(upload, &mut shard.cx, key, judging) {
+                Ok(true) => shard.cx.waiting.retain(|waiting| *waiting != key),
+                Ok(false) if fronts_only => continue,
+                Ok(false) => return,
+                Err(refusal) => refuse_waiting(shard, key, refusal),
+            }
+        }
+    }
+}
+
+/// A chunk's time to wait is over.
+pub(crate) fn waited_enough(shard: &mut Shard, key: StreamKey) {
+    let waits = shard.cx.streams.get(&key).is_some_and(|stream| stream.phase == Phase::Waiting);
+    if waits {
+        refuse_waiting(shard, key, refuse::budget());
+    }
+}
+
+pub(crate) fn refuse_waiting(shard: &mut Shard, key: StreamKey, refusal: Refusal) {
+    drop(crate::chunk::forget(shard, key));
+    shard.cx.tell(key, StreamReply::Refused(refusal));
+}

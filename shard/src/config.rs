@@ -1,0 +1,71 @@
+//! What a shard is told at start.
+
+/// Where finished objects go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Objects {
+    /// Nowhere: bytes are summed and dropped. Measures intake alone.
+    Discard,
+    /// Files: any byte range can be written at any time, and read back.
+    Files,
+}
+
+/// Where bytes wait that can't go to their place yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spool {
+    /// Memory; gone after a restart.
+    Memory,
+    /// Segments on disk.
+    Disk,
+}
+
+/// Limits and layers of one shard. All bytes and milliseconds.
+#[derive(Clone, Debug)]
+pub struct ShardConfig {
+    /// Where objects go.
+    pub objects: Objects,
+    /// Where bytes wait.
+    pub spool: Spool,
+    /// Largest chunk.
+    pub max_chunk_bytes: u64,
+    /// Largest upload.
+    pub max_upload_bytes: u64,
+    /// Memory for chunks on their way in.
+    pub budget_bytes: u64,
+    /// What one chunk that streams to disk holds in memory at most.
+    pub hold_bytes: u64,
+    /// Uploads that are in memory at one time, ended ones included.
+    pub uploads_max: usize,
+    /// Chunks on their way in at one time.
+    pub streams_max: usize,
+    /// Chunks that wait for memory at one time.
+    pub waiting_max: usize,
+    /// Chunk records in memory at one time.
+    pub chunk_records_max: usize,
+    /// A chunk waits for memory this long, then it is refused.
+    pub admission_wait_ms: u64,
+    /// An upload lives this long before it expires.
+    pub upload_lifetime_ms: u64,
+    /// Ended uploads stay readable this long.
+    pub ended_kept_ms: u64,
+    /// Length of a spool segment; at least `max_chunk_bytes`.
+    pub segment_bytes: u64,
+    /// All segments of one store together.
+    pub spool_bytes_max: u64,
+    /// Chunks of one upload copied to their place at one time.
+    pub places_in_flight_max: usize,
+    /// One step of the SHA-256 of an upload.
+    pub hash_step_bytes: u64,
+    /// The SHA-256 state is recorded after so many bytes.
+    pub hash_record_bytes: u64,
+}
+
+impl ShardConfig {
+    /// The largest charge of one chunk.
+    #[must_use]
+    pub fn charge_bytes_max(&self) -> u64 {
+        match self.spool {
+            Spool::Memory => self.max_chunk_bytes,
+            Spool::Disk => self.hold_bytes.min(self.max_chunk_bytes),
+        }
+    }
+}

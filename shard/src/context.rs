@@ -1,0 +1,179 @@
+//! What all uploads of a shard share: effects on their way out, operations under way, memory.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use sluice_proto::{
+    checksum::{Crc32c, Crc64Nvme, Sha256State},
+    error::Refusal,
+    ids::{StoreId, UploadId},
+};
+
+use crate::{
+    budget::{Budget, Charge},
+    config::{Objects, ShardConfig, Spool},
+    effect::{BodyPlace, CallReply, Effect, StreamReply},
+    event::{ChunkOpen, Initiate},
+    extents::Extents,
+    keys::{BodyId, CallId, Now, OpId, StreamKey},
+    record::Extent,
+    timers::{Timer, Timers},
+};
+
+/// First wait before a failed effect is tried again, doubled up to the longest.
+const RETRY_FIRST_MS: u64 = 50;
+const RETRY_LONGEST_MS: u64 = 10_000;
+
+/// An effect whose end is awaited.
+#[derive(Debug)]
+pub(crate) struct Op {
+    pub upload_id: UploadId,
+    pub kind: OpKind,
+    pub tries: u32,
+}
+
+#[derive(Debug)]
+pub(crate) enum OpKind {
+    Claim(Box<Initiate>),
+    Record,
+    CloseBody(StreamKey),
+    DropBody { number: u32, place: BodyPlace, charge: Option<Charge> },
+    Place { number: u32, attempt: u32 },
+    Hash { bytes: u64 },
+    Seal,
+    Finish,
+    RemovePartial,
+    Release,
+}
+
+/// A chunk on its way in.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub open: ChunkOpen,
+    pub phase: Phase,
+    pub received_bytes: u64,
+    pub crc32c: Crc32c,
+    pub crc64nvme: Crc64Nvme,
+    pub sha256: Option<Sha256State>,
+    pub charge: Option<Charge>,
+    /// Its reader is gone: nothing is answered.
+    pub cut: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// For memory.
+    Waiting,
+    /// `judging`: the bytes are only summed, and compared with what the number holds.
+    Receiving {
+        body: BodyId,
+        place: BodyPlace,
+        judging: bool,
+    },
+    Closing {
+        body: BodyId,
+        place: BodyPlace,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub config: ShardConfig,
+    pub now: Now,
+    pub effects: Vec<Effect>,
+    pub ops: BTreeMap<OpId, Op>,
+    pub timers: Timers,
+    pub streams: BTreeMap<StreamKey, Stream>,
+    pub waiting: VecDeque<StreamKey>,
+    pub budget: Budget,
+    /// Memory came free: whoever waits is to be looked at.
+    pub freed: bool,
+    pub spools: BTreeMap<StoreId, Extents>,
+    pub chunk_records: usize,
+    pub draining: bool,
+    next_op: u64,
+    next_body: u64,
+}
+
+impl Context {
+    pub(crate) fn new(config: ShardConfig) -> Self {
+        Self {
+            budget: Budget::new(config.budget_bytes, config.charge_bytes_max()),
+            config,
+            now: Now { mono_ms: 0, wall_ms: 0 },
+            effects: Vec::new(),
+            ops: BTreeMap::new(),
+            timers: Timers::default(),
+            streams: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            freed: false,
+            spools: BTreeMap::new(),
+            chunk_records: 0,
+            draining: false,
+            next_op: 0,
+            next_body: 0,
+        }
+    }
+
+    pub(crate) fn emit(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    pub(crate) fn begin(&mut self, upload_id: UploadId, kind: OpKind) -> OpId {
+        self.next_op += 1;
+        let op = OpId(self.next_op);
+        self.ops.insert(op, Op { upload_id, kind, tries: 0 });
+        op
+    }
+
+    pub(crate) fn new_body(&mut self) -> BodyId {
+        self.next_body += 1;
+        BodyId(self.next_body)
+    }
+
+    /// Puts a failed operation back, to be tried again after a while.
+    pub(crate) fn retry_later(&mut self, op: OpId, mut failed: Op) {
+        failed.tries += 1;
+        let longest_ms = (RETRY_FIRST_MS << failed.tries.min(16)).min(RETRY_LONGEST_MS);
+        // Full jitter, from the operation's own number: the shard has no chance of its own.
+        let wait_ms = 1 + spread(op.0 ^ u64::from(failed.tries) << 48) % longest_ms;
+        self.ops.insert(op, failed);
+        self.timers.set(self.now.mono_ms + wait_ms, Timer::Retry(op));
+    }
+
+    pub(crate) fn reply(&mut self, call: CallId, result: Result<CallReply, Refusal>) {
+        self.emit(Effect::Reply { call, result });
+    }
+
+    pub(crate) fn tell(&mut self, stream: StreamKey, reply: StreamReply) {
+        self.emit(Effect::Stream { stream, reply });
+    }
+
+    pub(crate) fn refund(&mut self, charge: Option<Charge>) {
+        if let Some(charge) = charge {
+            self.budget.refund(charge);
+            self.freed = true;
+        }
+    }
+
+    /// Gives an extent back that no durable record names any more.
+    pub(crate) fn free_extent(&mut self, upload_id: &UploadId, extent: Extent) {
+        let store = upload_id.store();
+        let spool = self.spools.get_mut(&store).expect("an extent's store was loaded");
+        if let Some(segment) = spool.free(extent) {
+            self.emit(Effect::RemoveSegment { store, segment });
+        }
+    }
+
+    /// Whether acks tell of bytes that survive this process.
+    pub(crate) fn spooled(&self) -> bool {
+        self.config.spool == Spool::Disk && self.config.objects == Objects::Files
+    }
+}
+
+/// SplitMix64's mixing step: spreads neighbouring numbers evenly.
+fn spread(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,360 @@
+//! From the last chunk to the object, and from any other end to nothing left behind.
+
+use sluice_proto::{error::Reason, ids::UploadId};
+
+use crate::{
+    config::Objects,
+    context::{Context, OpKind, Phase},
+    effect::{CallReply, Effect, PlaceFrom, StreamReply},
+    event::Outcome,
+    keys::{OpId, StreamKey},
+    record::{ChunkPlace, EndError, Object, State, Transition},
+    refuse,
+    shard::Shard,
+    steps,
+    timers::Timer,
+    upload::{EndWaiter, Ending, Then, Upload},
+};
+
+/// From here on the end is durable, and whoever asks is told at once.
+pub(crate) const TOLD: Ending = Ending::Sweeping;
+
+/// How long a forgotten upload waits for chunks that are still being compared.
+const FORGET_AGAIN_MS: u64 = 1_000;
+
+/// Starts whatever the upload's state allows: copies to place, the hash, the end.
+pub(crate) fn advance(upload: &mut Upload, cx: &mut Context) {
+    if upload.state() <= State::Uploading && upload.is_whole() && !upload.needs_memory() {
+        steps::take(upload, cx, Transition::Completing);
+        upload.completing_rev = upload.stored.rev;
+    }
+    if upload.state() <= State::Completing {
+        start_places(upload, cx);
+        start_hash(upload, cx);
+    }
+    if upload.state() == State::Completing
+        && upload.ending == Ending::Open
+        && upload.durable_rev >= upload.completing_rev
+    {
+        try_end(upload, cx);
+    }
+    if upload.ending == Ending::Sweeping {
+        try_sweep(upload, cx);
+    }
+}
+
+fn start_places(upload: &mut Upload, cx: &mut Context) {
+    let numbers: Vec<u32> = upload
+        .unplaced
+        .iter()
+        .copied()
+        .filter(|number| !upload.busy.contains(number))
+        .take_while(|&number| upload.offset_of(number).is_some())
+        .take(cx.config.places_in_flight_max.saturating_sub(upload.places_in_flight))
+        .collect();
+    for number in numbers {
+        let attempt = upload.stored.chunks[&number].attempt;
+        upload.busy.insert(number);
+        upload.places_in_flight += 1;
+        let op = cx.begin(upload.stored.record.upload_id, OpKind::Place { number, attempt });
+        emit_place(upload, cx, op, number);
+    }
+}
+
+pub(crate) fn emit_place(upload: &Upload, cx: &mut Context, op: OpId, number: u32) {
+    let upload_id = upload.stored.record.upload_id;
+    let chunk = &upload.stored.chunks[&number];
+    let from = match chunk.place {
+        ChunkPlace::Spool(extent) => PlaceFrom::Spool(extent),
+        ChunkPlace::Memory(body) => PlaceFrom::Memory(body),
+        ChunkPlace::Object | ChunkPlace::Discarded => unreachable!("it is at its place"),
+    };
+    let offset = upload.offset_of(number).expect("it was known when the copy began");
+    cx.emit(Effect::Place { op, upload_id, from, offset, bytes: chunk.bytes });
+}
+
+pub(crate) fn placed(shard: &mut Shard, upload_id: &UploadId, number: u32, attempt: u32) {
+    let upload = shard.uploads.get_mut(upload_id).expect("an operation's upload is kept");
+    upload.busy.remove(&number);
+    upload.places_in_flight -= 1;
+    let Some(chunk) = upload.stored.chunks.get(&number) else { return };
+    // Replaced by `force` in the meantime: the copy is done again, from the new attempt.
+    if chunk.attempt != attempt || upload.state() > State::Completing {
+        return;
+    }
+    let (from, bytes) = (chunk.place, chunk.bytes);
+    steps::take(upload, &mut shard.cx, Transition::PlaceChunk { number, attempt });
+    match from {
+        ChunkPlace::Spool(extent) => steps::then(upload, Then::FreeExtent(extent)),
+        ChunkPlace::Memory(body) => steps::then(upload, Then::FreeMemory(body)),
+        ChunkPlace::Object | ChunkPlace::Discarded => unreachable!("it was copied"),
+    }
+    upload.unplaced.remove(&number);
+    upload.stored_bytes += bytes;
+    upload.advance_placed();
+}
+
+fn start_hash(upload: &mut Upload, cx: &mut Context) {
+    let step_bytes = cx.config.hash_step_bytes;
+    let Some(hash) = &mut upload.hash else { return };
+    let bytes = (upload.placed_bytes - hash.state.bytes_hashed()).min(step_bytes);
+    if hash.running_bytes > 0 || bytes == 0 {
+        return;
+    }
+    hash.running_bytes = bytes;
+    let op = cx.begin(upload.stored.record.upload_id, OpKind::Hash { bytes });
+    emit_hash(upload, cx, op, bytes);
+}
+
+pub(crate) fn emit_hash(upload: &Upload, cx: &mut Context, op: OpId, bytes: u64) {
+    let state = Box::new(upload.hash.as_ref().expect("it is being hashed").state.clone());
+    let upload_id = upload.stored.record.upload_id;
+    cx.emit(Effect::Hash { op, upload_id, state, bytes });
+}
+
+pub(crate) fn hashed(shard: &mut Shard, upload_id: &UploadId, bytes: u64, outcome: Outcome) {
+    let Outcome::Hashed(state) = outcome else { unreachable!("a hash ended with {outcome:?}") };
+    let upload = shard.uploads.get_mut(upload_id).expect("an operation's upload is kept");
+    let open = upload.state() <= State::Uploading;
+    let hash = upload.hash.as_mut().expect("it was being hashed");
+    assert_eq!(state.bytes_hashed(), hash.state.bytes_hashed() + bytes, "hashed the range asked");
+    (hash.state, hash.running_bytes) = (*state, 0);
+    let unrecorded_bytes = hash.state.bytes_hashed() - hash.recorded_bytes;
+    if unrecorded_bytes >= shard.cx.config.hash_record_bytes && open {
+        hash.recorded_bytes = hash.state.bytes_hashed();
+        let state = hash.state.export();
+        steps::take(upload, &mut shard.cx, Transition::HashState(state));
+    }
+}
+
+/// Goes on to the object once every byte is at its place and hashed.
+fn try_end(upload: &mut Upload, cx: &mut Context) {
+    let settled = upload.unplaced.is_empty() && upload.busy.is_empty();
+    let hashed =
+        upload.hash.as_ref().is_none_or(|hash| hash.state.bytes_hashed() == upload.placed_bytes);
+    if !settled || !hashed {
+        return;
+    }
+    assert_eq!(Some(upload.placed), upload.stored.record.total_chunks, "no hole");
+    assert_eq!(upload.placed_bytes, upload.received_bytes, "every chunk is at its place");
+    if let Some(error) = mismatch(upload) {
+        return fail(upload, cx, error);
+    }
+    if cx.config.objects == Objects::Discard {
+        return start_finish(upload, cx);
+    }
+    upload.ending = Ending::Sealing;
+    let op = cx.begin(upload.stored.record.upload_id, OpKind::Seal);
+    emit_seal(upload, cx, op);
+}
+
+pub(crate) fn emit_seal(upload: &Upload, cx: &mut Context, op: OpId) {
+    let record = Box::new(upload.stored.record.clone());
+    cx.emit(Effect::Seal { op, record, size_bytes: upload.placed_bytes });
+}
+
+/// What is whole, but not what was declared.
+fn mismatch(upload: &Upload) -> Option<EndError> {
+    let spec = &upload.stored.record.spec;
+    let size = upload.placed_bytes;
+    if let Some(expected) = spec.expected_size_bytes.filter(|&expected| expected != size) {
+        let message = format!("the chunks make {size} bytes; {expected} were declared");
+        return Some(EndError { reason: Reason::SizeMismatch, message });
+    }
+    let declared = spec.sha256?;
+    (object(upload).sha256 != Some(declared)).then(|| EndError {
+        reason: Reason::ObjectMismatch,
+        message: "the object's SHA-256 isn't the declared one".to_owned(),
+    })
+}
+
+fn object(upload: &Upload) -> Object {
+    Object {
+        size_bytes: upload.placed_bytes,
+        crc64nvme: upload.placed_crc64nvme,
+        sha256: upload.hash.as_ref().map(|hash| hash.state.clone().finish()),
+    }
+}
+
+pub(crate) fn sealed(shard: &mut Shard, upload_id: &UploadId) {
+    let upload = shard.uploads.get_mut(upload_id).expect("an operation's upload is kept");
+    start_finish(upload, &mut shard.cx);
+}
+
+fn start_finish(upload: &mut Upload, cx: &mut Context) {
+    upload.ending = Ending::Finishing;
+    let op = cx.begin(upload.stored.record.upload_id, OpKind::Finish);
+    emit_finish(upload, cx, op);
+}
+
+pub(crate) fn emit_finish(upload: &Upload, cx: &mut Context, op: OpId) {
+    let record = Box::new(upload.stored.record.clone());
+    cx.emit(Effect::Finish { op, record, object: object(upload) });
+}
+
+pub(crate) fn finished(shard: &mut Shard, upload_id: &UploadId) {
+    let upload = shard.uploads.get_mut(upload_id).expect("an operation's upload is kept");
+    let object = object(upload);
+    steps::take(upload, &mut shard.cx, Transition::Completed(object));
+    upload.ending = Ending::Recorded;
+    steps::then(upload, Then::Cleanup);
+}
+
+fn fail(upload: &mut Upload, cx: &mut Context, error: EndError) {
+    end_as(upload, cx, State::Failed, Some(error));
+}
+
+/// FAILED, ABORTED or EXPIRED: recorded first, swept after.
+pub(crate) fn end_as(upload: &mut Upload, cx: &mut Context, state: State, error: Option<EndError>) {
+    steps::take(upload, cx, Transition::End { state, error });
+    upload.ending = Ending::Recorded;
+    steps::then(upload, Then::Cleanup);
+}
+
+pub(crate) fn expire(shard: &mut Shard, upload_id: &UploadId) {
+    let Some(upload) = shard.uploads.get_mut(upload_id) else { return };
+    if upload.state() <= State::Uploading && !upload.is_whole() {
+        end_as(upload, &mut shard.cx, State::Expired, None);
+    }
+}
+
+/// The end is durable: tells it, and begins to sweep.
+pub(crate) fn begin_sweep(upload: &mut Upload, cx: &mut Context) {
+    upload.ending = Ending::Sweeping;
+    for (_, waiter) in std::mem::take(&mut upload.end_waiters) {
+        answer(upload, cx, waiter);
+    }
+    if upload.state() != State::Completed {
+        refuse_streams(upload, cx);
+    }
+    try_sweep(upload, cx);
+}
+
+/// Nobody needs these bytes any more. Bodies that are closing end by themselves.
+fn refuse_streams(upload: &mut Upload, cx: &mut Context) {
+    let keys: Vec<StreamKey> = upload.streams.iter().map(|&(_, key)| key).collect();
+    for key in keys {
+        let Some(stream) = cx.streams.get(&key) else { continue };
+        if matches!(stream.phase, Phase::Closing { .. }) {
+            continue;
+        }
+        let mut stream = cx.streams.remove(&key).expect("it is there");
+        upload.streams.remove(&(stream.open.number, key));
+        cx.waiting.retain(|waiting| *waiting != key);
+        if let Phase::Receiving { body, place, .. } = stream.phase {
+            upload.dropping += 1;
+            let (number, charge) = (stream.open.number, stream.charge.take());
+            let upload_id = stream.open.upload_id;
+            let op = cx.begin(upload_id, OpKind::DropBody { number, place, charge });
+            cx.emit(Effect::DropBody { op, body });
+        }
+        cx.tell(key, StreamReply::Refused(refuse::ended(&upload.stored.record)));
+    }
+}
+
+fn try_sweep(upload: &mut Upload, cx: &mut Context) {
+    let quiet = upload.dropping == 0
+        && upload.places_in_flight == 0
+        && upload.hash.as_ref().is_none_or(|hash| hash.running_bytes == 0)
+        && (upload.streams.is_empty() || upload.state() == State::Completed);
+    if !quiet {
+        return;
+    }
+    upload.ending = Ending::Swept;
+    let upload_id = upload.stored.record.upload_id;
+    let op = cx.begin(upload_id, OpKind::RemovePartial);
+    cx.emit(Effect::RemovePartial { op, upload_id });
+}
+
+pub(crate) fn partial_removed(shard: &mut Shard, upload_id: &UploadId) {
+    let upload = shard.uploads.get_mut(upload_id).expect("an operation's upload is kept");
+    if upload.state() == State::Completed {
+        return clean(upload, &mut shard.cx);
+    }
+    let record = Box::new(upload.stored.record.clone());
+    let op = shard.cx.begin(*upload_id, OpKind::Release);
+    shard.cx.emit(Effect::Release { op, record });
+}
+
+pub(crate) fn released(shard: &mut Shard, upload_id: &UploadId) {
+    let upload = shard.uploads.get_mut(upload_id).expect("an operation's upload is kept");
+    clean(upload, &mut shard.cx);
+}
+
+fn clean(upload: &mut Upload, cx: &mut Context) {
+    steps::take(upload, cx, Transition::CleanedUp);
+    steps::then(upload, Then::FreeAll);
+}
+
+/// The sweep is durable: after a restart no record of this upload is asked for its bytes.
+pub(crate) fn free_all(upload: &mut Upload, cx: &mut Context) {
+    let upload_id = upload.stored.record.upload_id;
+    for chunk in upload.stored.chunks.values() {
+        if let ChunkPlace::Spool(extent) = chunk.place {
+            cx.free_extent(&upload_id, extent);
+        }
+    }
+    for (body, charge) in std::mem::take(&mut upload.memory) {
+        cx.emit(Effect::FreeMemory { body });
+        cx.refund(Some(charge));
+    }
+    let forget_ms = upload.stored.record.update_ms + cx.config.ended_kept_ms;
+    cx.timers.set(forget_ms, Timer::Forget(upload_id));
+}
+
+pub(crate) fn forget(shard: &mut Shard, upload_id: &UploadId) {
+    let cx = &mut shard.cx;
+    let Some(upload) = shard.uploads.get_mut(upload_id) else { return };
+    if !upload.streams.is_empty() || upload.dropping > 0 {
+        cx.timers.set(cx.now.wall_ms + FORGET_AGAIN_MS, Timer::Forget(*upload_id));
+        return;
+    }
+    steps::take(upload, cx, Transition::Forget);
+    steps::then(upload, Then::Remove);
+}
+
+/// Answers at once if the end is known, else when it is, or when the time is over.
+pub(crate) fn await_end(
+    upload: &mut Upload,
+    cx: &mut Context,
+    waiter: EndWaiter,
+    wait_until_ms: u64,
+) {
+    if upload.ending >= TOLD {
+        return answer(upload, cx, waiter);
+    }
+    upload.end_waiters.push((wait_until_ms, waiter));
+    cx.timers.set(wait_until_ms, Timer::EndWait(upload.stored.record.upload_id));
+}
+
+pub(crate) fn waited_enough(shard: &mut Shard, upload_id: &UploadId) {
+    let cx = &mut shard.cx;
+    let Some(upload) = shard.uploads.get_mut(upload_id) else { return };
+    let (over, waiting) = std::mem::take(&mut upload.end_waiters)
+        .into_iter()
+        .partition(|&(until_ms, _)| until_ms <= cx.now.mono_ms);
+    upload.end_waiters = waiting;
+    let over: Vec<(u64, EndWaiter)> = over;
+    for (_, waiter) in over {
+        answer(upload, cx, waiter);
+    }
+}
+
+fn answer(upload: &Upload, cx: &mut Context, waiter: EndWaiter) {
+    match waiter {
+        EndWaiter::Stream(waiter) => {
+            let ack = upload.ack(waiter, cx.spooled());
+            cx.tell(waiter.stream, StreamReply::Acked(ack));
+        }
+        EndWaiter::Call(call) => {
+            let result = match (upload.state(), &upload.stored.record.error) {
+                (State::Failed, Some(error)) => Err(refuse::failed(error)),
+                (State::Failed | State::Aborted | State::Expired, _) => {
+                    Err(refuse::ended(&upload.stored.record))
+                }
+                _ => Ok(CallReply::Completed(Box::new(upload.view()))),
+            };
+            cx.reply(call, result);
+        }
+    }
+}

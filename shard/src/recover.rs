@@ -1,0 +1,89 @@
+//! What a store held when it was loaded, taken up where it was left.
+
+use sluice_proto::ids::StoreId;
+
+use crate::{
+    effect::Effect,
+    ending,
+    extents::Extents,
+    record::{ChunkPlace, State, StoredUpload, Transition},
+    shard::Shard,
+    steps,
+    timers::Timer,
+    upload::{Ending, Upload},
+};
+
+pub(crate) fn store_loaded(
+    shard: &mut Shard,
+    store: StoreId,
+    uploads: Vec<StoredUpload>,
+    segments: &[u32],
+) {
+    let config = &shard.cx.config;
+    let mut spool = Extents::new(config.segment_bytes, config.spool_bytes_max);
+    for upload in &uploads {
+        let record = &upload.record;
+        if record.state.ended() && !record.cleanup_pending {
+            continue;
+        }
+        for chunk in upload.chunks.values() {
+            if let ChunkPlace::Spool(extent) = chunk.place {
+                spool.retake(extent);
+            }
+        }
+    }
+    for &segment in segments {
+        if spool.is_dead(segment) {
+            shard.cx.emit(Effect::RemoveSegment { store, segment });
+        }
+    }
+    shard.cx.spools.insert(store, spool);
+    shard.loaded.insert(store);
+    for stored in uploads {
+        resume(shard, stored);
+    }
+}
+
+fn resume(shard: &mut Shard, stored: StoredUpload) {
+    let cx = &mut shard.cx;
+    let upload_id = stored.record.upload_id;
+    let rev = stored.rev;
+    cx.chunk_records += stored.chunks.len();
+    let mut upload = Upload::new(stored, rev);
+    let record = &upload.stored.record;
+    match record.state {
+        State::Pending | State::Uploading | State::Completing => {
+            cx.timers.set(record.expire_ms, Timer::Expire(upload_id));
+            lose_memory(&mut upload, shard);
+        }
+        _ if record.cleanup_pending => upload.ending = Ending::Sweeping,
+        _ => {
+            upload.ending = Ending::Swept;
+            let forget_ms = record.update_ms + cx.config.ended_kept_ms;
+            cx.timers.set(forget_ms, Timer::Forget(upload_id));
+        }
+    }
+    shard.uploads.insert(upload_id, upload);
+    shard.advance(&upload_id);
+}
+
+/// Chunks that were only in the memory of a process that is gone are asked for again.
+fn lose_memory(upload: &mut Upload, shard: &mut Shard) {
+    let in_memory = |place| matches!(place, ChunkPlace::Memory(_));
+    let lost: Vec<u32> = upload
+        .stored
+        .chunks
+        .iter()
+        .filter(|(_, chunk)| in_memory(chunk.place))
+        .map(|(&number, _)| number)
+        .collect();
+    if lost.is_empty() {
+        return;
+    }
+    for &number in &lost {
+        steps::take(upload, &mut shard.cx, Transition::LoseChunk { number });
+    }
+    shard.cx.chunk_records -= lost.len();
+    upload.recount();
+    debug_assert!(upload.ending < ending::TOLD);
+}

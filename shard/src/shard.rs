@@ -1,0 +1,239 @@
+//! One shard: its uploads, and which of them an event is for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sluice_proto::ids::{StoreId, UploadId};
+
+use crate::{
+    chunk,
+    config::ShardConfig,
+    context::{Context, Op, OpKind},
+    control,
+    effect::Effect,
+    ending,
+    event::{Event, Failure, Outcome},
+    initiate,
+    keys::{Now, OpId},
+    record::State,
+    recover, steps,
+    timers::Timer,
+    upload::Upload,
+};
+
+/// All that one core owns and decides.
+///
+/// Input goes through [`Shard::apply`] alone; output is the effects that it pushes.
+#[derive(Debug)]
+pub struct Shard {
+    pub(crate) uploads: BTreeMap<UploadId, Upload>,
+    pub(crate) loaded: BTreeSet<StoreId>,
+    pub(crate) cx: Context,
+}
+
+/// Figures of one shard for its metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShardStats {
+    /// Uploads by state, in the order of [`State`].
+    pub uploads: [usize; 7],
+    /// Chunks on their way in.
+    pub streams: usize,
+    /// Of these, waiting for memory.
+    pub parked_streams: usize,
+    /// Memory charged, bytes.
+    pub budget_used_bytes: u64,
+    /// Memory that there is, bytes.
+    pub budget_total_bytes: u64,
+    /// Bytes of all spool segments.
+    pub spool_used_bytes: u64,
+    /// Chunks recorded, but not at their place.
+    pub queue_chunks: usize,
+}
+
+impl Shard {
+    /// A shard without stores: each comes with [`Event::StoreLoaded`].
+    #[must_use]
+    pub fn new(config: ShardConfig) -> Self {
+        Self { uploads: BTreeMap::new(), loaded: BTreeSet::new(), cx: Context::new(config) }
+    }
+
+    /// Takes one event and pushes what is to be done about it, in order.
+    pub fn apply(&mut self, now: Now, event: Event, effects: &mut Vec<Effect>) {
+        self.cx.now = now;
+        std::mem::swap(&mut self.cx.effects, effects);
+        self.dispatch(event);
+        while std::mem::take(&mut self.cx.freed) {
+            chunk::admit_waiting(self);
+        }
+        std::mem::swap(&mut self.cx.effects, effects);
+    }
+
+    /// When [`Event::Tick`] is due, monotonic ms.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.cx.timers.next_mono_ms(self.cx.now)
+    }
+
+    /// Chunks on their way in and calls under way: zero when drained.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.cx.streams.len()
+            + self.cx.ops.len()
+            + self.uploads.values().map(|upload| upload.then.len()).sum::<usize>()
+    }
+
+    /// Figures for metrics; walks all uploads.
+    #[must_use]
+    pub fn stats(&self) -> ShardStats {
+        let mut stats = ShardStats {
+            streams: self.cx.streams.len(),
+            parked_streams: self.cx.waiting.len(),
+            budget_used_bytes: self.cx.budget.used_bytes(),
+            budget_total_bytes: self.cx.budget.total_bytes(),
+            spool_used_bytes: self.cx.spools.values().map(|spool| spool.held_bytes()).sum(),
+            ..ShardStats::default()
+        };
+        for upload in self.uploads.values() {
+            stats.uploads[upload.state() as usize] += 1;
+            stats.queue_chunks += upload.unplaced.len();
+        }
+        stats
+    }
+
+    fn dispatch(&mut self, event: Event) {
+        match event {
+            Event::StoreLoaded { store, uploads, segments } => {
+                recover::store_loaded(self, store, uploads, &segments);
+            }
+            Event::Initiate(request) => initiate::initiate(self, request),
+            Event::ChunkOpen(open) => chunk::open(self, *open),
+            Event::ChunkPiece { stream, bytes } => chunk::piece(self, stream, bytes),
+            Event::ChunkEnd { stream, is_last, force, checks } => {
+                chunk::end(self, stream, is_last, force, checks);
+            }
+            Event::ChunkCut { stream } => chunk::cut(self, stream),
+            Event::Complete { call, tenant, upload_id, total_chunks, sha256, wait_until_ms } => {
+                let asked = control::Complete {
+                    call,
+                    total_chunks: total_chunks.map(|count| count.get()),
+                    sha256,
+                    wait_until_ms,
+                };
+                control::complete(self, &tenant, &upload_id, asked);
+            }
+            Event::Abort { call, tenant, upload_id } => {
+                control::abort(self, call, &tenant, &upload_id);
+            }
+            Event::Status { call, tenant, upload_id, from_chunk, ranges_max } => {
+                let page = control::Page { from_chunk, ranges_max };
+                control::status(self, call, &tenant, &upload_id, page);
+            }
+            Event::CallCut { call } => control::cut(self, call),
+            Event::Done { op, result } => self.done(op, result),
+            Event::Tick => self.tick(),
+            Event::Drain => self.cx.draining = true,
+        }
+    }
+
+    fn done(&mut self, op_id: OpId, result: Result<Outcome, Failure>) {
+        let op = self.cx.ops.remove(&op_id).expect("an effect ends once");
+        let upload_id = op.upload_id;
+        match (op.kind, result) {
+            (OpKind::Claim(request), result) => initiate::claimed(self, request, result),
+            (OpKind::CloseBody(stream), result) => chunk::closed(self, stream, result.err()),
+            (OpKind::DropBody { number, place, charge }, _) => {
+                chunk::dropped(self, &upload_id, number, place, charge);
+            }
+            (kind, Err(_)) => {
+                let failed = Op { upload_id, kind, tries: op.tries };
+                self.cx.retry_later(op_id, failed);
+                return;
+            }
+            (OpKind::Record, Ok(_)) => steps::recorded(self, &upload_id),
+            (OpKind::Place { number, attempt }, Ok(_)) => {
+                ending::placed(self, &upload_id, number, attempt);
+            }
+            (OpKind::Hash { bytes }, Ok(outcome)) => {
+                ending::hashed(self, &upload_id, bytes, outcome);
+            }
+            (OpKind::Seal, Ok(_)) => ending::sealed(self, &upload_id),
+            (OpKind::Finish, Ok(_)) => ending::finished(self, &upload_id),
+            (OpKind::RemovePartial, Ok(_)) => ending::partial_removed(self, &upload_id),
+            (OpKind::Release, Ok(_)) => ending::released(self, &upload_id),
+        }
+        self.advance(&upload_id);
+    }
+
+    /// Takes an upload as far as it can go by itself now.
+    pub(crate) fn advance(&mut self, upload_id: &UploadId) {
+        if let Some(upload) = self.uploads.get_mut(upload_id) {
+            ending::advance(upload, &mut self.cx);
+            steps::record(upload, &mut self.cx);
+        }
+    }
+
+    fn tick(&mut self) {
+        while let Some(timer) = self.cx.timers.pop(self.cx.now) {
+            match timer {
+                Timer::Admission(stream) => chunk::waited_enough(self, stream),
+                Timer::EndWait(upload_id) => ending::waited_enough(self, &upload_id),
+                Timer::Retry(op) => self.retry(op),
+                Timer::Expire(upload_id) => {
+                    ending::expire(self, &upload_id);
+                    self.advance(&upload_id);
+                }
+                Timer::Forget(upload_id) => {
+                    ending::forget(self, &upload_id);
+                    self.advance(&upload_id);
+                }
+            }
+        }
+    }
+
+    fn retry(&mut self, op_id: OpId) {
+        let Some(op) = self.cx.ops.get(&op_id) else { return };
+        let upload_id = op.upload_id;
+        let upload = self.uploads.get_mut(&upload_id).expect("an operation's upload is kept");
+        match op.kind {
+            OpKind::Record => steps::emit(upload, &mut self.cx, op_id),
+            OpKind::Place { number, .. } => ending::emit_place(upload, &mut self.cx, op_id, number),
+            OpKind::Hash { bytes } => ending::emit_hash(upload, &mut self.cx, op_id, bytes),
+            OpKind::Seal => ending::emit_seal(upload, &mut self.cx, op_id),
+            OpKind::Finish => ending::emit_finish(upload, &mut self.cx, op_id),
+            OpKind::RemovePartial => {
+                self.cx.emit(Effect::RemovePartial { op: op_id, upload_id });
+            }
+            OpKind::Release => {
+                let record = Box::new(upload.stored.record.clone());
+                self.cx.emit(Effect::Release { op: op_id, record });
+            }
+            OpKind::Claim(_) | OpKind::CloseBody(_) | OpKind::DropBody { .. } => {
+                unreachable!("not tried again")
+            }
+        }
+    }
+
+    /// Uploads that hold or may still take memory and disk.
+    pub(crate) fn has_room(&self) -> bool {
+        let claims = self.cx.ops.values().filter(|op| matches!(op.kind, OpKind::Claim(_))).count();
+        self.uploads.len() + claims < self.cx.config.uploads_max
+    }
+
+    /// The upload, if the caller may see it.
+    pub(crate) fn find(
+        &mut self,
+        tenant: &str,
+        upload_id: &UploadId,
+    ) -> Result<(&mut Upload, &mut Context), sluice_proto::error::Refusal> {
+        if !self.loaded.contains(&upload_id.store()) {
+            return Err(crate::refuse::loading());
+        }
+        match self.uploads.get_mut(upload_id) {
+            Some(upload) if upload.stored.record.spec.tenant == tenant => {
+                Ok((upload, &mut self.cx))
+            }
+            _ => Err(crate::refuse::unknown(upload_id)),
+        }
+    }
+}
+
+const _: () = assert!(State::Expired as usize == 6);

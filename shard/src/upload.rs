@@ -1,0 +1,315 @@
+//! One upload as its owner knows it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use sluice_proto::{checksum::Crc64Nvme, checksum::Sha256State, error::Refusal};
+
+use crate::{
+    budget::Charge,
+    effect::{ChunkAck, UploadView},
+    keys::{BodyId, CallId, StreamKey},
+    ranges::Ranges,
+    record::{ChunkPlace, Extent, State, StoredUpload, Transition},
+    refuse,
+};
+
+/// What happens once a step is durable.
+#[derive(Debug)]
+pub(crate) enum Then {
+    Ack(EndWaiterStream),
+    Initiated { call: CallId, duplicate: bool },
+    Missing(CallId),
+    AwaitEnd { call: CallId, wait_until_ms: u64 },
+    Aborted(CallId),
+    FreeExtent(Extent),
+    FreeMemory(BodyId),
+    FreeAll,
+    Cleanup,
+    Remove,
+}
+
+/// A chunk's ack that may wait for the end of the upload.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EndWaiterStream {
+    pub stream: StreamKey,
+    pub number: u32,
+    pub bytes: u64,
+    pub duplicate: bool,
+    pub wait_until_ms: Option<u64>,
+}
+
+/// Who waits for the end.
+#[derive(Debug)]
+pub(crate) enum EndWaiter {
+    Stream(EndWaiterStream),
+    Call(CallId),
+}
+
+/// How far the end has come. Each step is redone after a crash, from COMPLETING as recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Ending {
+    Open,
+    Sealing,
+    Finishing,
+    Recorded,
+    Sweeping,
+    Swept,
+}
+
+/// The SHA-256 of the front.
+#[derive(Debug)]
+pub(crate) struct Hash {
+    pub state: Sha256State,
+    /// Bytes being hashed beyond `state`.
+    pub running_bytes: u64,
+    pub recorded_bytes: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Upload {
+    /// As it will be once all queued steps are durable.
+    pub stored: StoredUpload,
+    pub durable_rev: u64,
+    /// Steps in flight, from `durable_rev + 1` on, and their time.
+    pub recording: Option<(u64, Vec<Transition>)>,
+    pub queued: Vec<Transition>,
+    pub then: VecDeque<(u64, Then)>,
+    pub received: Ranges,
+    pub received_bytes: u64,
+    /// Bytes of chunks 0..front.
+    pub front_bytes: u64,
+    /// Chunks 0..placed are at their place.
+    pub placed: u32,
+    pub placed_bytes: u64,
+    pub placed_crc64nvme: u64,
+    pub stored_bytes: u64,
+    /// Recorded, but not at their place.
+    pub unplaced: BTreeSet<u32>,
+    /// Their place in the object is being written.
+    pub busy: BTreeSet<u32>,
+    pub places_in_flight: usize,
+    pub streams: BTreeSet<(u32, StreamKey)>,
+    /// Bodies whose writes may still happen after their stream is gone.
+    pub dropping: usize,
+    pub memory: BTreeMap<BodyId, Charge>,
+    pub hash: Option<Hash>,
+    pub ending: Ending,
+    pub completing_rev: u64,
+    pub end_waiters: Vec<(u64, EndWaiter)>,
+}
+
+impl Upload {
+    pub(crate) fn new(stored: StoredUpload, durable_rev: u64) -> Self {
+        let mut upload = Self {
+            durable_rev,
+            recording: None,
+            queued: Vec::new(),
+            then: VecDeque::new(),
+            received: Ranges::default(),
+            received_bytes: 0,
+            front_bytes: 0,
+            placed: 0,
+            placed_bytes: 0,
+            placed_crc64nvme: 0,
+            stored_bytes: 0,
+            unplaced: BTreeSet::new(),
+            busy: BTreeSet::new(),
+            places_in_flight: 0,
+            streams: BTreeSet::new(),
+            dropping: 0,
+            memory: BTreeMap::new(),
+            hash: None,
+            ending: Ending::Open,
+            completing_rev: 0,
+            end_waiters: Vec::new(),
+            stored,
+        };
+        upload.recount();
+        upload.begin_hash();
+        upload
+    }
+
+    /// Works out from the chunk records what is kept beside them.
+    pub(crate) fn recount(&mut self) {
+        self.received = Ranges::default();
+        (self.received_bytes, self.front_bytes, self.stored_bytes) = (0, 0, 0);
+        self.unplaced.clear();
+        for (&number, chunk) in &self.stored.chunks {
+            self.received.insert(number);
+            self.received_bytes += chunk.bytes;
+            match chunk.place {
+                ChunkPlace::Object | ChunkPlace::Discarded => self.stored_bytes += chunk.bytes,
+                ChunkPlace::Spool(_) | ChunkPlace::Memory(_) => drop(self.unplaced.insert(number)),
+            }
+        }
+        self.front_bytes = self.bytes_before(self.received.front());
+        (self.placed, self.placed_bytes, self.placed_crc64nvme) = (0, 0, 0);
+        self.advance_placed();
+    }
+
+    /// Counts a chunk that is new.
+    pub(crate) fn add(&mut self, number: u32, bytes: u64, at_place: bool) {
+        let before = self.received.front();
+        self.received.insert(number);
+        self.received_bytes += bytes;
+        let front = self.received.front();
+        self.front_bytes +=
+            self.stored.chunks.range(before..front).map(|(_, chunk)| chunk.bytes).sum::<u64>();
+        if at_place {
+            self.stored_bytes += bytes;
+            self.advance_placed();
+        } else {
+            self.unplaced.insert(number);
+        }
+    }
+
+    fn bytes_before(&self, number: u32) -> u64 {
+        self.stored.chunks.range(..number).map(|(_, chunk)| chunk.bytes).sum()
+    }
+
+    /// Goes over what is at its place now, and sums it.
+    pub(crate) fn advance_placed(&mut self) {
+        while let Some(chunk) = self.stored.chunks.get(&self.placed) {
+            if !matches!(chunk.place, ChunkPlace::Object | ChunkPlace::Discarded) {
+                return;
+            }
+            self.placed_crc64nvme = if self.placed == 0 {
+                chunk.crc64nvme
+            } else {
+                Crc64Nvme::combine(self.placed_crc64nvme, chunk.crc64nvme, chunk.bytes)
+            };
+            self.placed_bytes += chunk.bytes;
+            self.placed += 1;
+        }
+    }
+
+    /// Starts the hash, from the recorded state if there is one.
+    pub(crate) fn begin_hash(&mut self) {
+        if self.hash.is_some() || !self.stored.record.spec.hash {
+            return;
+        }
+        let recorded = self.stored.hash_state.as_deref().and_then(Sha256State::import);
+        let state = recorded.filter(|state| state.bytes_hashed() <= self.placed_bytes);
+        let state = state.unwrap_or_default();
+        let recorded_bytes = state.bytes_hashed();
+        self.hash = Some(Hash { state, running_bytes: 0, recorded_bytes });
+    }
+
+    /// Where a chunk's bytes go in the object, if that can be known yet.
+    pub(crate) fn offset_of(&self, number: u32) -> Option<u64> {
+        let front = self.received.front();
+        match self.stored.record.spec.chunk_size_bytes {
+            Some(chunk_bytes) => Some(u64::from(number) * chunk_bytes),
+            None if number == front => Some(self.front_bytes),
+            None if number < front => Some(self.bytes_before(number)),
+            None => None,
+        }
+    }
+
+    /// Whether a chunk may come, and the N that it fixes.
+    pub(crate) fn judge(
+        &self,
+        number: u32,
+        bytes: u64,
+        is_last: bool,
+    ) -> Result<Option<u32>, Refusal> {
+        let spec = &self.stored.record.spec;
+        let total = self.stored.record.total_chunks;
+        if let Some(total) = total.filter(|&total| number >= total) {
+            return Err(refuse::last_conflict(number, total));
+        }
+        let mut fixes = is_last;
+        if let Some(promised) = spec.chunk_size_bytes {
+            let last = total.is_some_and(|total| number + 1 == total);
+            let whole = if let (Some(size), true) = (spec.expected_size_bytes, last) {
+                size - u64::from(number) * promised
+            } else {
+                promised
+            };
+            let may_be_short = spec.expected_size_bytes.is_none()
+                && (last || (total.is_none() && self.received.highest() <= Some(number)));
+            if bytes > whole || (bytes < whole && !may_be_short) {
+                return Err(refuse::chunk_size_broken(bytes, whole));
+            }
+            fixes |= bytes < promised;
+        }
+        let fixed = self.judge_last(number, fixes)?;
+        let before = self.stored.chunks.get(&number).map_or(0, |chunk| chunk.bytes);
+        let others = self.received_bytes - before;
+        let end = self.offset_of(number).map_or(0, |offset| offset.saturating_add(bytes));
+        let size = end.max(others.saturating_add(bytes));
+        let limit = spec.expected_size_bytes.unwrap_or(spec.max_size_bytes);
+        if size > limit.min(spec.max_size_bytes) {
+            return Err(refuse::size_mismatch(size, limit.min(spec.max_size_bytes)));
+        }
+        Ok(fixed)
+    }
+
+    /// The N that a chunk fixes, if it is the last and N isn't fixed yet.
+    pub(crate) fn judge_last(&self, number: u32, is_last: bool) -> Result<Option<u32>, Refusal> {
+        if !is_last {
+            return Ok(None);
+        }
+        match self.stored.record.total_chunks {
+            Some(total) if total != number + 1 => Err(refuse::last_conflict(number, total)),
+            Some(_) => Ok(None),
+            None => match self.received.highest() {
+                Some(highest) if highest > number => {
+                    Err(refuse::last_conflict(number, highest + 1))
+                }
+                _ => Ok(Some(number + 1)),
+            },
+        }
+    }
+
+    /// Whether `force` comes too late for this chunk, or would shift what is placed behind it.
+    pub(crate) fn is_sealed(&self, number: u32, bytes: u64) -> bool {
+        let Some(old) = self.stored.chunks.get(&number) else { return false };
+        let shifts = old.bytes != bytes
+            && self.stored.record.spec.chunk_size_bytes.is_none()
+            && number < self.received.front();
+        let hashed = self.hash.as_ref().is_some_and(|hash| {
+            let end = hash.state.bytes_hashed() + hash.running_bytes;
+            self.offset_of(number).is_some_and(|offset| offset < end)
+        });
+        shifts || hashed
+    }
+
+    /// All of 0..N-1 are in.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.stored.record.total_chunks == Some(self.received.front())
+    }
+
+    /// Some chunk is only in memory: COMPLETING would promise what a restart takes back.
+    pub(crate) fn needs_memory(&self) -> bool {
+        let in_memory = |number| {
+            matches!(self.stored.chunks.get(number).map(|c| c.place), Some(ChunkPlace::Memory(_)))
+        };
+        self.unplaced.iter().any(in_memory)
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.stored.record.state
+    }
+
+    pub(crate) fn view(&self) -> UploadView {
+        UploadView {
+            record: self.stored.record.clone(),
+            received_bytes: self.received_bytes,
+            received_count: self.received.count(),
+            stored_bytes: self.stored_bytes,
+        }
+    }
+
+    pub(crate) fn ack(&self, waiter: EndWaiterStream, spooled: bool) -> ChunkAck {
+        ChunkAck {
+            number: waiter.number,
+            bytes: waiter.bytes,
+            received_bytes: self.received_bytes,
+            received_count: self.received.count(),
+            duplicate: waiter.duplicate,
+            state: self.state(),
+            spooled,
+        }
+    }
+}
