@@ -1,10 +1,14 @@
 //! One pinned executor per CPU.
 
 use std::future::Future;
+use std::io;
+use std::sync::mpsc;
 use std::time::Duration;
 
-use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+use futures_channel::oneshot;
+use glommio::{ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement};
 
+use super::kernel::{self, KernelError};
 use super::pacer::{Pacer, PacerHandle};
 
 /// How often a running executor looks whether it should let others run.
@@ -15,9 +19,12 @@ const IO_MEMORY: usize = 64 << 10;
 /// Why the executors don't run.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecutorError {
+    /// The kernel doesn't let them; the message says what to do.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
     /// The pacer's thread could not be made.
     #[error("cannot start the pacer thread: {0}")]
-    Pacer(#[source] std::io::Error),
+    Pacer(#[source] io::Error),
     /// An executor could not be made, or ended by a panic.
     #[error("executor of shard {shard}: {reason}")]
     Executor {
@@ -35,42 +42,108 @@ pub struct Executors {
     _pacer: Pacer,
 }
 
+/// An executor that is up and waits for the others.
+struct Started {
+    handle: ExecutorJoinHandle<()>,
+    go: oneshot::Sender<()>,
+}
+
 impl Executors {
     /// Starts one executor pinned to each of `cpus`; `shard` gets its index in that list and a
-    /// handle on the pacer, and the executor ends with the future it returns.
+    /// handle on the pacer, and the executor ends with the future it returns. No future begins
+    /// before all executors are up.
+    ///
+    /// # Errors
+    /// When one can't be had; then none runs.
     pub fn spawn<F, Fut>(cpus: &[usize], shard: F) -> Result<Self, ExecutorError>
     where
         F: Fn(usize, PacerHandle) -> Fut + Clone + Send + 'static,
         Fut: Future<Output = ()> + 'static,
     {
+        kernel::check(cpus.len())?;
         let pacer = Pacer::start().map_err(ExecutorError::Pacer)?;
-        let mut handles = Vec::with_capacity(cpus.len());
+        let mut started = Vec::with_capacity(cpus.len());
         for (index, &cpu) in cpus.iter().enumerate() {
-            let (shard, handle) = (shard.clone(), pacer.handle());
-            let spawned = LocalExecutorBuilder::new(Placement::Fixed(cpu))
-                .name(&format!("shard-{index}"))
-                .preempt_timer(PREEMPT)
-                .io_memory(IO_MEMORY)
-                .spawn(move || async move {
-                    glommio::spawn_local(handle.clone().listen()).detach();
-                    shard(index, handle).await;
-                });
-            handles.push(spawned.map_err(|e| told(index, &e))?);
+            match start(index, cpu, pacer.handle(), shard.clone()) {
+                Ok(executor) => started.push(executor),
+                Err(error) => {
+                    call_off(started);
+                    return Err(told(index, cpus.len(), error));
+                }
+            }
         }
-        Ok(Self { handles, _pacer: pacer })
+        let begin = |executor: Started| {
+            // It waits for this; if it panicked, `join` tells.
+            let _ = executor.go.send(());
+            executor.handle
+        };
+        Ok(Self { handles: started.into_iter().map(begin).collect(), _pacer: pacer })
     }
 
     /// Waits until all have ended; the first that panicked is told.
+    ///
+    /// # Errors
+    /// [`ExecutorError::Executor`].
     pub fn join(self) -> Result<(), ExecutorError> {
+        let executors = self.handles.len();
         let mut first = Ok(());
         for (index, handle) in self.handles.into_iter().enumerate() {
-            let ended = handle.join().map_err(|e| told(index, &e));
+            let ended = handle.join().map_err(|error| told(index, executors, error));
             first = first.and(ended);
         }
         first
     }
 }
 
-fn told(shard: usize, error: &impl std::fmt::Display) -> ExecutorError {
-    ExecutorError::Executor { shard, reason: error.to_string() }
+/// Makes an executor and waits until it runs.
+fn start<F, Fut>(
+    index: usize,
+    cpu: usize,
+    pacer: PacerHandle,
+    shard: F,
+) -> Result<Started, GlommioError<()>>
+where
+    F: Fn(usize, PacerHandle) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    let (tell, told) = mpsc::channel();
+    let (go, may_go) = oneshot::channel();
+    let handle = LocalExecutorBuilder::new(Placement::Fixed(cpu))
+        .name(&format!("shard-{index}"))
+        .preempt_timer(PREEMPT)
+        .io_memory(IO_MEMORY)
+        .spawn(move || async move {
+            glommio::spawn_local(pacer.clone().listen()).detach();
+            // Whoever started this waits for it.
+            let _ = tell.send(());
+            if may_go.await.is_ok() {
+                shard(index, pacer).await;
+            }
+        })?;
+    match told.recv() {
+        Ok(()) => Ok(Started { handle, go }),
+        // It ended without a word: `join` has the reason.
+        Err(mpsc::RecvError) => match handle.join() {
+            Err(error) => Err(error),
+            Ok(()) => unreachable!("it tells before it can end well"),
+        },
+    }
+}
+
+/// Ends executors whose futures have not begun.
+fn call_off(started: Vec<Started>) {
+    for executor in started {
+        drop(executor.go);
+        // The first failure is the one to tell.
+        let _ = executor.handle.join();
+    }
+}
+
+fn told(shard: usize, executors: usize, error: GlommioError<()>) -> ExecutorError {
+    let reason = error.to_string();
+    let is_short = io::Error::from(error).raw_os_error() == Some(libc::ENOMEM);
+    match kernel::blame_locked(executors) {
+        Some(error) if is_short => error.into(),
+        _ => ExecutorError::Executor { shard, reason },
+    }
 }

@@ -2,6 +2,7 @@
 
 pub mod executor;
 pub mod file;
+pub mod kernel;
 mod line;
 pub mod local;
 pub mod mesh;
