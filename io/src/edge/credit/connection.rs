@@ -1,0 +1,391 @@
+//! One connection's window and streams, and what it has charged to its shard.
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+
+use super::{
+    FLOOR_BYTES, LOW_WATER_BYTES_MAX, STUCK_BYTES, WINDOW_BYTES_MAX, WindowUpdate,
+    shard::{ShardCredit, WindowBudgetFull},
+    stream::{Arrival, Fund, Phase, Stream},
+};
+
+/// The client sent more than it may: end the connection with FLOW_CONTROL_ERROR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("DATA beyond the window of stream {stream} (0: of the connection)")]
+pub struct FlowViolation {
+    /// HTTP/2 stream number; 0 is the connection.
+    pub stream: u32,
+}
+
+/// Neither budget nor reserve can pay for this stream now: refuse its message, and drain it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the shard has no window credit left for another message")]
+pub struct NoCredit;
+
+/// The credit of one connection. Gives all back to the shard when dropped.
+///
+/// After a round of calls, [`updates`](Self::updates) says what to tell the client.
+#[derive(Debug)]
+pub struct ConnectionCredit {
+    shard: Rc<RefCell<ShardCredit>>,
+    /// What the client may still send on the connection.
+    window: u64,
+    /// [`FLOOR_BYTES`]; 0 once disconnected.
+    floor: u64,
+    /// Charged to the shard beyond the floor. Never less than `needed`.
+    extra: u64,
+    busy: bool,
+    streams: BTreeMap<u32, Stream>,
+}
+
+/// Sums over the streams, bytes.
+#[derive(Default)]
+struct Totals {
+    /// Charges beyond the floor.
+    commit: u64,
+    /// Held, and not paid by the reserve.
+    held: u64,
+    /// Held by the floor.
+    plain: u64,
+    /// What the granted streams' windows may take of the connection's.
+    cover: u64,
+    /// Streams, not bytes: granted, unfinished, and paid by the connection.
+    granted: u64,
+}
+
+impl ConnectionCredit {
+    /// Counts a new connection's floor; call it at the accept.
+    ///
+    /// # Errors
+    /// When the floor doesn't fit any more: close the connection without a word of HTTP/2.
+    pub fn accept(shard: &Rc<RefCell<ShardCredit>>) -> Result<Self, WindowBudgetFull> {
+        shard.borrow_mut().join()?;
+        Ok(Self {
+            shard: Rc::clone(shard),
+            window: FLOOR_BYTES,
+            floor: FLOOR_BYTES,
+            extra: 0,
+            busy: false,
+            streams: BTreeMap::new(),
+        })
+    }
+
+    /// The client has opened this stream. DATA of a stream that was not opened is dropped.
+    pub fn open(&mut self, stream: u32) {
+        self.streams.entry(stream).or_insert_with(Stream::new);
+    }
+
+    /// Payload of the data lane came in.
+    ///
+    /// # Errors
+    /// When the client had no window for it.
+    pub fn received(&mut self, stream: u32, bytes: usize) -> Result<Arrival, FlowViolation> {
+        let bytes = bytes as u64;
+        self.spend(stream, bytes)?;
+        Ok(self.streams.get_mut(&stream).map_or(Arrival::Drop, |s| s.receive(bytes)))
+    }
+
+    /// A DATA frame went to h2 whole. `bytes` is its length with padding, which h2 doesn't keep;
+    /// what of it belonged to a granted message the caller takes off by another
+    /// [`grant`](Self::grant).
+    ///
+    /// # Errors
+    /// When the client had no window for it.
+    pub fn h2_consumed(&mut self, stream: u32, bytes: usize) -> Result<(), FlowViolation> {
+        self.spend(stream, bytes as u64)?;
+        if let Some(stream) = self.streams.get_mut(&stream) {
+            stream.window -= bytes as u64;
+        }
+        Ok(())
+    }
+
+    /// The message at hand was admitted; `message_bytes_left` of it must still come. What came
+    /// already counts as granted too, so call it also with 0. A later call sets the number anew.
+    /// A stream that was parked is always granted; one that is gone needs nothing.
+    ///
+    /// # Errors
+    /// When neither budget nor reserve can pay; nothing has changed then.
+    pub fn grant(&mut self, stream: u32, message_bytes_left: u64) -> Result<(), NoCredit> {
+        let Some(&before) = self.streams.get(&stream) else { return Ok(()) };
+        if matches!(before.phase, Phase::Draining | Phase::Closed) {
+            return Ok(());
+        }
+        if self.fund_by_connection(stream, message_bytes_left) {
+            return Ok(());
+        }
+        let reserved = before.reserved(false, message_bytes_left);
+        if before.fund == Fund::Connection
+            && !(before.fits_reserve() && self.shard.borrow_mut().park())
+        {
+            return Err(NoCredit);
+        }
+        self.streams.insert(stream, reserved);
+        Ok(())
+    }
+
+    /// The message at hand waits for admission. What the stream has in memory, and may still send
+    /// unasked, is charged to the parked reserve, and the connection has its credit back.
+    ///
+    /// # Errors
+    /// When the reserve is used up; nothing has changed then.
+    pub fn park(&mut self, stream: u32) -> Result<(), NoCredit> {
+        let Some(&before) = self.streams.get(&stream) else { return Ok(()) };
+        if matches!(before.phase, Phase::Draining | Phase::Closed) {
+            return Ok(());
+        }
+        if before.fund == Fund::Connection
+            && !(before.fits_reserve() && self.shard.borrow_mut().park())
+        {
+            return Err(NoCredit);
+        }
+        self.streams.insert(stream, before.reserved(true, 0));
+        Ok(())
+    }
+
+    /// Bytes that were to be kept have left memory, whatever became of their stream since. Without
+    /// effect once the stream was closed and had all released.
+    ///
+    /// # Panics
+    /// When the stream doesn't hold as many.
+    pub fn release(&mut self, stream: u32, bytes: usize) {
+        if let Some(known) = self.streams.get_mut(&stream) {
+            known.release(bytes as u64);
+            self.tidy(stream);
+        }
+    }
+
+    /// All that the stream holds has left memory. None of it may be released again.
+    pub fn release_all(&mut self, stream: u32) {
+        if let Some(known) = self.streams.get_mut(&stream) {
+            known.release(known.held.total());
+            self.tidy(stream);
+        }
+    }
+
+    /// Nobody wants what still comes on this stream: it is dropped, and its connection credit is
+    /// back at once. `bytes_max` bounds what the client is still let send beyond the window that
+    /// it has, for clients that read no reply before they have sent all. What the stream holds is
+    /// still to be released.
+    pub fn drain(&mut self, stream: u32, bytes_max: u64) {
+        self.turn(stream, Phase::Draining, bytes_max);
+    }
+
+    /// The client will send no more on this stream; its bytes may still be waiting or at work.
+    pub fn ended(&mut self, stream: u32) {
+        self.turn(stream, Phase::Ended, 0);
+    }
+
+    /// The stream was reset, or is over on both sides. What it holds is still to be released.
+    pub fn close(&mut self, stream: u32) {
+        self.turn(stream, Phase::Closed, 0);
+    }
+
+    /// The client is gone: no window is left, only what is held stays charged. Keep this value
+    /// until that has been released, then drop it.
+    pub fn disconnect(&mut self) {
+        let streams: Vec<u32> = self.streams.keys().copied().collect();
+        streams.into_iter().for_each(|stream| self.close(stream));
+        self.window = 0;
+        if self.floor > 0 {
+            self.floor = 0;
+            self.shard.borrow_mut().leave();
+        }
+        self.settle();
+    }
+
+    /// Gives what is to be given now, and adds the frames that tell it. Few: an increment waits
+    /// until it is half of a window, or the client would be stuck.
+    pub fn updates(&mut self, out: &mut Vec<WindowUpdate>) {
+        self.settle();
+        if self.floor == 0 {
+            return;
+        }
+        self.promote();
+        let from = out.len();
+        self.give_streams(out);
+        let totals = self.totals();
+        let target = self.window_target(&totals);
+        let missing = target.saturating_sub(self.window);
+        if missing >= FLOOR_BYTES / 2 || self.window < target.min(STUCK_BYTES) {
+            self.window = target;
+            // First, so that no stream waits for the connection.
+            out.insert(from, WindowUpdate { stream: 0, increment: increment(missing) });
+        }
+        self.settle();
+    }
+
+    /// How many bytes must still come, whatever the client does next but leave: the rest of the
+    /// frame at hand, or of the granted messages within the credit given. 1 to
+    /// [`LOW_WATER_BYTES_MAX`], fit for SO_RCVLOWAT.
+    #[must_use]
+    pub fn low_water(&self, frame_bytes_left: usize) -> usize {
+        let coming: u64 = self.streams.values().map(Stream::coming).sum();
+        let sure = coming.min(self.window).max(frame_bytes_left as u64);
+        sure.clamp(1, LOW_WATER_BYTES_MAX) as usize
+    }
+
+    /// What the client may still send on the connection, bytes.
+    #[must_use]
+    pub fn window_bytes(&self) -> u64 {
+        self.window
+    }
+
+    /// What is in memory, bytes, parked ones too.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        self.streams.values().map(|s| s.held.total()).sum()
+    }
+
+    /// Window that no message needs any more, bytes: what cut messages left behind. It can't be
+    /// taken back, and serves the connection's next messages; only closing frees it.
+    #[must_use]
+    pub fn surplus_bytes(&self) -> u64 {
+        self.window.saturating_sub(self.window_target(&self.totals()))
+    }
+
+    fn spend(&mut self, stream: u32, bytes: u64) -> Result<(), FlowViolation> {
+        let known = self.streams.get(&stream);
+        if known.is_some_and(|s| s.window < bytes) {
+            return Err(FlowViolation { stream });
+        }
+        self.window = self.window.checked_sub(bytes).ok_or(FlowViolation { stream: 0 })?;
+        Ok(())
+    }
+
+    fn turn(&mut self, stream: u32, phase: Phase, left: u64) {
+        let Some(known) = self.streams.get_mut(&stream) else { return };
+        let waits = known.fund == Fund::Reserve { waiting: true };
+        match (known.phase, phase) {
+            (Phase::Closed, _) | (Phase::Ended, Phase::Draining) => {}
+            _ => (known.phase, known.left) = (phase, left),
+        }
+        if waits && phase != Phase::Ended {
+            known.fund = Fund::Reserve { waiting: false };
+        }
+        self.tidy(stream);
+    }
+
+    /// Gives back a reserve that is not needed any more, and forgets a stream that is over.
+    fn tidy(&mut self, stream: u32) {
+        let Some(known) = self.streams.get_mut(&stream) else { return };
+        if known.done_with_reserve() {
+            known.fund = Fund::Connection;
+            self.shard.borrow_mut().unpark();
+        }
+        if known.phase == Phase::Closed && known.held.total() == 0 {
+            self.streams.remove(&stream);
+        }
+    }
+
+    fn totals(&self) -> Totals {
+        self.streams.values().fold(Totals::default(), |sum, s| Totals {
+            commit: sum.commit + s.commit(),
+            held: sum.held + s.held.granted + s.held.plain,
+            plain: sum.plain + s.held.plain,
+            cover: sum.cover + s.cover(),
+            granted: sum.granted + u64::from(s.wants_connection()),
+        })
+    }
+
+    /// Where the connection's window should stand: open for all that was granted, and the floor.
+    fn window_target(&self, totals: &Totals) -> u64 {
+        (self.floor + totals.cover).saturating_sub(totals.plain)
+    }
+
+    /// What must be charged beyond the floor: what is promised, and what can't be taken back.
+    fn needed(&self, totals: &Totals) -> u64 {
+        totals.commit.max((self.window + totals.held).saturating_sub(self.floor))
+    }
+
+    fn settle(&mut self) {
+        let totals = self.totals();
+        let needed = self.needed(&totals);
+        let busy = totals.commit > 0;
+        let mut shard = self.shard.borrow_mut();
+        shard.recharge(self.extra, needed);
+        if busy != self.busy {
+            shard.set_busy(busy);
+        }
+        (self.extra, self.busy) = (needed, busy);
+        assert!(self.window <= WINDOW_BYTES_MAX);
+        assert!(self.window + totals.held <= self.floor + self.extra, "window not paid for");
+    }
+
+    /// Grants if the budget and the ceiling allow the stream's first bytes.
+    fn fund_by_connection(&mut self, stream: u32, left: u64) -> bool {
+        let Some(&before) = self.streams.get(&stream) else { return false };
+        self.streams.insert(stream, before.granted(left));
+        let needed = self.needed(&self.totals());
+        let (free, ceiling) = {
+            let shard = self.shard.borrow();
+            (shard.free(), shard.limits().connection_ceiling_bytes)
+        };
+        let fits = needed <= self.extra + free && needed <= ceiling - FLOOR_BYTES;
+        if needed > self.extra && !fits {
+            self.streams.insert(stream, before);
+            return false;
+        }
+        if matches!(before.fund, Fund::Reserve { .. }) {
+            self.shard.borrow_mut().unpark();
+        }
+        self.settle();
+        true
+    }
+
+    /// Lets the budget pay for grants that trickle through the reserve, where it can by now.
+    fn promote(&mut self) {
+        let trickling = |(_, s): &(&u32, &Stream)| {
+            s.fund == Fund::Reserve { waiting: false } && s.phase == Phase::Open && s.left > 0
+        };
+        let found: Vec<_> =
+            self.streams.iter().filter(trickling).map(|(&id, s)| (id, s.left)).collect();
+        for (stream, left) in found {
+            if !self.fund_by_connection(stream, left) {
+                break;
+            }
+        }
+    }
+
+    fn give_streams(&mut self, out: &mut Vec<WindowUpdate>) {
+        let totals = self.totals();
+        let (target, growth, stream_ceiling) = {
+            let shard = self.shard.borrow();
+            (shard.target_bytes(), shard.growth_room(), shard.limits().stream_ceiling_bytes)
+        };
+        let mut room =
+            (target - FLOOR_BYTES).min(self.extra + growth).saturating_sub(totals.commit);
+        let share = (target - FLOOR_BYTES) / totals.granted.max(1);
+        let cap = share.min(stream_ceiling).max(FLOOR_BYTES);
+        for (&stream, known) in &mut self.streams {
+            let mut most = known.window_target(cap).saturating_sub(known.window);
+            let commit = known.commit();
+            if known.wants_connection() {
+                let owned = commit - known.held.granted - known.cover();
+                most = most.min(owned + room);
+            }
+            if most > 0 && known.give(most) > 0 {
+                room -= known.commit() - commit;
+                out.push(WindowUpdate { stream, increment: increment(most) });
+            }
+        }
+    }
+}
+
+impl Drop for ConnectionCredit {
+    fn drop(&mut self) {
+        let reserved = self.streams.values().filter(|s| matches!(s.fund, Fund::Reserve { .. }));
+        let reserved = reserved.count();
+        let mut shard = self.shard.borrow_mut();
+        (0..reserved).for_each(|_| shard.unpark());
+        shard.recharge(self.extra, 0);
+        if self.busy {
+            shard.set_busy(false);
+        }
+        if self.floor > 0 {
+            shard.leave();
+        }
+    }
+}
+
+fn increment(bytes: u64) -> u32 {
+    u32::try_from(bytes).expect("no window is above 2^31-1")
+}
