@@ -26,6 +26,25 @@ pub enum Piece {
         /// A slice of the block that was pushed.
         bytes: Bytes,
     },
+    /// A stream was opened that will carry payload. h2 may still refuse it.
+    Opened {
+        /// HTTP/2 stream number.
+        stream: u32,
+    },
+    /// Bytes of an open stream's frames that are no payload, but count against both windows.
+    Padding {
+        /// HTTP/2 stream number.
+        stream: u32,
+        /// How many.
+        bytes: usize,
+    },
+    /// A DATA frame goes to h2 whole, which judges it; it counts against the connection's window.
+    Foreign {
+        /// HTTP/2 stream number.
+        stream: u32,
+        /// Its length with padding.
+        bytes: usize,
+    },
     /// The client will send no more on this stream.
     Ended {
         /// HTTP/2 stream number.
@@ -41,7 +60,9 @@ pub enum Piece {
 enum State {
     Control { left: usize, then: Option<Piece> },
     Header,
-    Payload { stream: u32, left: usize, last: bool },
+    PadLength { stream: u32, left: usize, last: bool },
+    Payload { stream: u32, left: usize, pad: usize, last: bool },
+    Pad { stream: u32, left: usize, last: bool },
 }
 
 /// The state of one connection's incoming side.
@@ -78,7 +99,11 @@ impl Splitter {
     /// Payload bytes that must still come for the frame at hand; 0 between frames.
     #[must_use]
     pub fn payload_left(&self) -> usize {
-        if let State::Payload { left, .. } = self.state { left } else { 0 }
+        match self.state {
+            State::Payload { left, pad, .. } => left + pad,
+            State::Pad { left, .. } => left,
+            State::Control { .. } | State::Header | State::PadLength { .. } => 0,
+        }
     }
 
     /// Takes the next bytes of the connection, cut anywhere.
@@ -94,14 +119,26 @@ impl Splitter {
                         self.state = State::Header;
                     }
                 }
-                State::Payload { stream, left, last } => {
+                State::PadLength { stream, left, last } => {
+                    let (stream, left, last) = (*stream, *left, *last);
+                    let pad = usize::from(block.get_u8());
+                    self.padded(stream, left, pad, last, out);
+                }
+                State::Payload { stream, left, pad, last } => {
                     let bytes = block.split_to(block.len().min(*left));
                     *left -= bytes.len();
-                    let (stream, last, done) = (*stream, *last, *left == 0);
+                    let (stream, pad, last, done) = (*stream, *pad, *last, *left == 0);
                     out.push(Piece::Data { stream, bytes });
                     if done {
-                        self.payload_done(stream, last, out);
+                        self.state = State::Pad { stream, left: pad, last };
+                        self.pad_done(out);
                     }
+                }
+                State::Pad { left, .. } => {
+                    let skipped = block.len().min(*left);
+                    block.advance(skipped);
+                    *left -= skipped;
+                    self.pad_done(out);
                 }
                 State::Header => {
                     let some = block.len().min(HEADER - self.filled);
@@ -113,6 +150,34 @@ impl Splitter {
                     }
                 }
             }
+        }
+    }
+
+    /// The pad length of a padded frame is known; `left` is what follows it.
+    fn padded(&mut self, stream: u32, left: usize, pad: usize, last: bool, out: &mut Vec<Piece>) {
+        if pad > left {
+            // A connection error, which is h2's to tell: it gets the frame as it came.
+            self.open.remove(&stream);
+            out.push(Piece::Foreign { stream, bytes: left + 1 });
+            out.push(Piece::Control(Bytes::copy_from_slice(&self.header)));
+            out.push(Piece::Control(Bytes::copy_from_slice(&[pad as u8])));
+            self.state = match left {
+                0 => State::Header,
+                _ => State::Control { left, then: None },
+            };
+            return;
+        }
+        out.push(Piece::Padding { stream, bytes: pad + 1 });
+        self.state = State::Payload { stream, left: left - pad, pad, last };
+        if left == pad {
+            self.state = State::Pad { stream, left: pad, last };
+            self.pad_done(out);
+        }
+    }
+
+    fn pad_done(&mut self, out: &mut Vec<Piece>) {
+        if let State::Pad { stream, left: 0, last } = self.state {
+            self.payload_done(stream, last, out);
         }
     }
 
@@ -133,12 +198,19 @@ impl Splitter {
         let stream = u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]);
         let last = flags & END_STREAM != 0;
         let known = self.open.contains(&stream);
-        if kind == DATA && known && flags & PADDED == 0 && left <= self.max_frame {
-            self.state = State::Payload { stream, left, last };
+        let padded = flags & PADDED != 0;
+        if kind == DATA && known && left <= self.max_frame && (left > 0 || !padded) {
+            self.state = match padded {
+                true => State::PadLength { stream, left: left - 1, last },
+                false => State::Payload { stream, left, pad: 0, last },
+            };
             if left == 0 {
                 self.payload_done(stream, last, out);
             }
             return;
+        }
+        if kind == DATA {
+            out.push(Piece::Foreign { stream, bytes: left });
         }
         let mut then = None;
         match kind {
@@ -146,6 +218,7 @@ impl Splitter {
             RST_STREAM if known => then = Some(Piece::Reset { stream }),
             HEADERS if !last && stream % 2 == 1 && stream > self.highest => {
                 self.open.insert(stream);
+                out.push(Piece::Opened { stream });
             }
             _ => {}
         }
@@ -200,7 +273,7 @@ mod tests {
             let (control, data, rest) = split(&frames, step);
             assert_eq!(control, [open.clone(), frame(DATA, END_STREAM, 1, b"")].concat());
             assert_eq!(data, b"onetwo");
-            assert_eq!(rest, [Piece::Ended { stream: 1 }]);
+            assert_eq!(rest, [Piece::Opened { stream: 1 }, Piece::Ended { stream: 1 }]);
         }
     }
 
@@ -208,12 +281,39 @@ mod tests {
     fn what_is_odd_goes_to_h2_whole() {
         let open = frame(HEADERS, 4, 1, b"head");
         for odd in [
-            frame(DATA, PADDED, 1, b"\x01ab"),
+            frame(DATA, PADDED, 1, b"\x03ab"),
+            frame(DATA, PADDED, 1, b""),
             frame(DATA, 0, 3, b"unknown"),
             frame(DATA, 0, 1, &[0; 65]),
         ] {
+            let (stream, bytes) = (u32::from(odd[8]), odd.len() - HEADER);
             let frames = [open.clone(), odd];
-            assert_eq!(split(&frames, 5), (frames.concat(), vec![], vec![]));
+            for step in 1..80 {
+                let (control, data, rest) = split(&frames, step);
+                assert_eq!((control, data), (frames.concat(), vec![]));
+                let foreign = Piece::Foreign { stream, bytes };
+                assert_eq!(rest, [Piece::Opened { stream: 1 }, foreign]);
+            }
+        }
+    }
+
+    #[test]
+    fn padding_is_taken_off_and_counted() {
+        let open = frame(HEADERS, 4, 1, b"head");
+        let frames = [
+            open.clone(),
+            frame(DATA, PADDED, 1, b"\x02ab\0\0"),
+            frame(DATA, PADDED, 1, b"\x01\0"),
+            frame(DATA, PADDED | END_STREAM, 1, b"\x00c"),
+        ];
+        for step in 1..80 {
+            let (control, data, rest) = split(&frames, step);
+            assert_eq!(control, [open.clone(), frame(DATA, END_STREAM, 1, b"")].concat());
+            assert_eq!(data, b"abc");
+            let padding = |bytes| Piece::Padding { stream: 1, bytes };
+            let ended = Piece::Ended { stream: 1 };
+            let opened = Piece::Opened { stream: 1 };
+            assert_eq!(rest, [opened, padding(3), padding(2), padding(1), ended]);
         }
     }
 
@@ -224,7 +324,8 @@ mod tests {
             frame(RST_STREAM, 0, 1, &[0; 4]),
             frame(DATA, 0, 1, b"late"),
         ];
-        let told = vec![Piece::Reset { stream: 1 }];
+        let late = Piece::Foreign { stream: 1, bytes: 4 };
+        let told = vec![Piece::Opened { stream: 1 }, Piece::Reset { stream: 1 }, late];
         assert_eq!(split(&frames, 7), (frames.concat(), vec![], told));
     }
 }

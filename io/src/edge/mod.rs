@@ -1,5 +1,12 @@
 //! The HTTP/2 edge: h2 keeps the protocol, DATA payloads go past it.
 
+pub mod connection;
 pub mod credit;
 pub mod data_lane;
 pub mod pool;
+pub mod request;
+
+mod lane;
+mod output;
+
+pub use lane::Cut;

@@ -1,0 +1,160 @@
+//! One request as its server sees it. Knows no HTTP/2.
+
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, request::Parts};
+
+use super::{
+    credit::NoCredit,
+    lane::{Cut, Lane},
+};
+use crate::reactor::timer;
+
+/// A request, its payload and the way to answer.
+pub struct EdgeRequest {
+    /// Path and metadata.
+    pub head: Parts,
+    /// The payload.
+    pub body: EdgeBody,
+    /// The answer.
+    pub reply: EdgeReply,
+}
+
+impl EdgeRequest {
+    pub(super) fn new(
+        request: Request<h2::RecvStream>,
+        respond: h2::server::SendResponse<Bytes>,
+        lane: Rc<RefCell<Lane>>,
+    ) -> Self {
+        let (head, body) = request.into_parts();
+        let stream = body.stream_id().into();
+        Self {
+            head,
+            body: EdgeBody { lane, stream, body: Some(body) },
+            reply: EdgeReply { respond, stream: None },
+        }
+    }
+}
+
+/// A request's payload. Dropping it drains what the client still sends, bounded.
+pub struct EdgeBody {
+    lane: Rc<RefCell<Lane>>,
+    stream: u32,
+    body: Option<h2::RecvStream>,
+}
+
+impl EdgeBody {
+    /// The next piece, a slice of the block that the socket was read into; `None` at the end.
+    /// Each piece is to be [released](Self::release) once.
+    pub async fn next(&mut self) -> Option<Result<Bytes, Cut>> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// As [`next`](Self::next).
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
+        self.lane.borrow_mut().poll_next(self.stream, cx)
+    }
+
+    /// So many bytes of a message must still come, and are paid for: opens the window for them.
+    ///
+    /// # Errors
+    /// When neither windows nor reserve can pay: refuse the message.
+    pub fn grant(&self, bytes_left: u64) -> Result<(), NoCredit> {
+        self.lane.borrow_mut().grant(self.stream, bytes_left)
+    }
+
+    /// The message waits for admission, with its window shut.
+    ///
+    /// # Errors
+    /// When too many wait: refuse the message.
+    pub fn park(&self) -> Result<(), NoCredit> {
+        self.lane.borrow_mut().park(self.stream)
+    }
+
+    /// So many bytes have left memory.
+    pub fn release(&self, bytes: usize) {
+        self.lane.borrow_mut().release(self.stream, bytes);
+    }
+
+    /// Gives window back for this stream from elsewhere, also after the body is dropped.
+    #[must_use]
+    pub fn releaser(&self) -> Releaser {
+        Releaser { lane: self.lane.clone(), stream: self.stream }
+    }
+}
+
+impl Drop for EdgeBody {
+    fn drop(&mut self) {
+        let body = self.body.take().expect("it is taken here alone");
+        self.lane.borrow_mut().leave(self.stream, body, timer::now_ms());
+    }
+}
+
+/// See [`EdgeBody::releaser`].
+#[derive(Clone)]
+pub struct Releaser {
+    lane: Rc<RefCell<Lane>>,
+    stream: u32,
+}
+
+impl Releaser {
+    /// So many bytes have left memory.
+    pub fn release(&self, bytes: usize) {
+        self.lane.borrow_mut().release(self.stream, bytes);
+    }
+}
+
+/// The way to answer. Dropped unfinished, the client sees a reset.
+pub struct EdgeReply {
+    respond: h2::server::SendResponse<Bytes>,
+    stream: Option<h2::SendStream<Bytes>>,
+}
+
+impl EdgeReply {
+    /// Sends the answer's head; `end` if it is all there is.
+    ///
+    /// # Errors
+    /// When the client is gone.
+    pub fn head(&mut self, head: Response<()>, end: bool) -> Result<(), h2::Error> {
+        self.stream = Some(self.respond.send_response(head, end)?);
+        Ok(())
+    }
+
+    /// Sends bytes, as fast as the client takes them.
+    ///
+    /// # Errors
+    /// When the client is gone.
+    ///
+    /// # Panics
+    /// Before [`head`](Self::head).
+    pub async fn send(&mut self, mut bytes: Bytes) -> Result<(), h2::Error> {
+        let stream = self.stream.as_mut().expect("the head goes first");
+        while !bytes.is_empty() {
+            stream.reserve_capacity(bytes.len());
+            let capacity = match poll_fn(|cx| stream.poll_capacity(cx)).await {
+                Some(capacity) => capacity?,
+                None => return Err(h2::Reason::CANCEL.into()),
+            };
+            let some = bytes.split_to(capacity.min(bytes.len()));
+            stream.send_data(some, false)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the answer.
+    ///
+    /// # Errors
+    /// When the client is gone.
+    ///
+    /// # Panics
+    /// Before [`head`](Self::head).
+    pub fn finish(&mut self, trailers: HeaderMap) -> Result<(), h2::Error> {
+        self.stream.as_mut().expect("the head goes first").send_trailers(trailers)
+    }
+}
