@@ -1,14 +1,20 @@
 //! The `sluice` command: what it takes, and what its exit code says.
 
+mod abort;
 mod config_print;
+mod connection;
 mod doctor;
 mod exit;
+mod output;
+mod put;
 mod server_flags;
+mod status;
 
 use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
+pub use connection::Connection;
 pub use exit::Exit;
 pub use server_flags::ServerFlags;
 
@@ -16,12 +22,20 @@ pub use server_flags::ServerFlags;
 #[derive(Debug, Parser)]
 #[command(name = "sluice", version)]
 struct Cli {
+    #[command(flatten)]
+    connection: Connection,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Uploads files, and goes on where an earlier try stopped.
+    Put(put::Arguments),
+    /// Tells where an upload stands.
+    Status(status::Arguments),
+    /// Gives an upload up.
+    Abort(abort::Arguments),
     /// Looks at the settings.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -48,6 +62,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         }
     };
     match cli.command {
+        Command::Put(arguments) => put::run(&arguments, &cli.connection),
+        Command::Status(arguments) => status::run(&arguments, &cli.connection),
+        Command::Abort(arguments) => abort::run(&arguments, &cli.connection),
         Command::Config(ConfigCommand::Print(arguments)) => config_print::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
     }

@@ -1,0 +1,99 @@
+//! What is told of one file on stdout, as text or as one line of JSON.
+
+use serde_json::{Value, json};
+use sluice_proto::client::{ClientError, UploadReport};
+
+use super::identity::hex;
+use crate::command::Exit;
+use crate::config::format_size;
+
+/// `stored default/big.iso  crc64nvme=…  sha256=…  3.2 s`
+pub(super) fn stored_text(drive: &str, name: &str, report: &UploadReport, seconds: f64) -> String {
+    let mut text = format!("stored {drive}/{name}  crc64nvme={:016x}", report.crc64nvme);
+    if !report.object.sha256.is_empty() {
+        text += &format!("  sha256={}", hex(&report.object.sha256));
+    }
+    text + &format!("  {}  {seconds:.1} s", format_size(report.size_bytes))
+}
+
+/// The same for programs; names as in the contract.
+pub(super) fn stored_json(drive: &str, file: &str, report: &UploadReport, seconds: f64) -> Value {
+    let object = &report.object;
+    json!({
+        "file": file,
+        "upload_id": report.upload_id,
+        "drive_id": drive,
+        "node_id": report.node_id,
+        "bucket": object.bucket,
+        "key": object.key,
+        "etag": object.etag,
+        "version_id": object.version_id,
+        "size_bytes": report.size_bytes,
+        "resumed_bytes": report.resumed_bytes,
+        "crc64nvme": format!("{:016x}", report.crc64nvme),
+        "sha256": hex(&object.sha256),
+        "seconds": seconds,
+    })
+}
+
+/// Why a file was not stored, for programs.
+pub(super) fn failed_json(file: &str, error: &ClientError, exit: Exit) -> Value {
+    let refusal = match error {
+        ClientError::Refused(refusal) => Some(refusal),
+        ClientError::Ended { error, .. } => error.as_ref(),
+        _ => None,
+    };
+    let reason = refusal.and_then(|refusal| refusal.reason).map(|reason| reason.as_str());
+    json!({
+        "file": file,
+        "error": describe(error),
+        "reason": reason,
+        "can_resume": exit == Exit::Resumable,
+    })
+}
+
+/// The error and what is behind it, on one line.
+pub(super) fn describe(error: &ClientError) -> String {
+    match error {
+        ClientError::Ended { error: Some(cause), .. } => format!("{error}: {cause}"),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sluice_proto::pb::ObjectInfo;
+
+    fn report() -> UploadReport {
+        let object = ObjectInfo { sha256: vec![0xab; 32].into(), ..Default::default() };
+        UploadReport {
+            upload_id: "u".into(),
+            node_id: "n".into(),
+            object,
+            size_bytes: 2048,
+            crc64nvme: 7,
+            resumed_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn the_sums_can_be_compared_with_other_tools() {
+        let text = stored_text("default", "big.iso", &report(), 3.21);
+        let sha256 = "ab".repeat(32);
+        let expected = format!(
+            "stored default/big.iso  crc64nvme=0000000000000007  sha256={sha256}  2.0 KiB  3.2 s"
+        );
+        assert_eq!(text, expected);
+        let read = stored_json("default", "/big.iso", &report(), 3.21);
+        assert_eq!((&read["sha256"], &read["size_bytes"]), (&sha256.into(), &2048.into()));
+    }
+
+    #[test]
+    fn a_failure_says_whether_to_run_it_again() {
+        let error = ClientError::Integrity { sent: 1, stored: 2 };
+        let read = failed_json("f", &error, Exit::Integrity);
+        assert_eq!(read["can_resume"], false);
+        assert!(read["error"].as_str().unwrap().contains("CRC-64"));
+    }
+}
