@@ -84,9 +84,9 @@ impl ConnectionCredit {
         Ok(self.streams.get_mut(&stream).map_or(Arrival::Drop, |s| s.receive(bytes)))
     }
 
-    /// A DATA frame went to h2 whole. `bytes` is its length with padding, which h2 doesn't keep;
-    /// what of it belonged to a granted message the caller takes off by another
-    /// [`grant`](Self::grant).
+    /// Flow-controlled bytes came that nobody keeps: a DATA frame that went to h2 whole, with its
+    /// padding, or the padding alone of a frame of the data lane. They don't count as part of a
+    /// message: what of a whole frame did, the caller takes off by another [`grant`](Self::grant).
     ///
     /// # Errors
     /// When the client had no window for it.
@@ -162,7 +162,7 @@ impl ConnectionCredit {
     }
 
     /// Nobody wants what still comes on this stream: it is dropped, and its connection credit is
-    /// back at once. `bytes_max` bounds what the client is still let send beyond the window that
+    /// back at once. The stream is forgotten once it has ended too. `bytes_max` bounds what the client is still let send beyond the window that
     /// it has, for clients that read no reply before they have sent all. What the stream holds is
     /// still to be released.
     pub fn drain(&mut self, stream: u32, bytes_max: u64) {
@@ -255,7 +255,11 @@ impl ConnectionCredit {
         let Some(known) = self.streams.get_mut(&stream) else { return };
         let waits = known.fund == Fund::Reserve { waiting: true };
         match (known.phase, phase) {
-            (Phase::Closed, _) | (Phase::Ended, Phase::Draining) => {}
+            (Phase::Closed, _) => {}
+            // Nobody serves it and nothing comes: it is over.
+            (Phase::Ended, Phase::Draining) | (Phase::Draining, Phase::Ended) => {
+                (known.phase, known.left) = (Phase::Closed, 0);
+            }
             _ => (known.phase, known.left) = (phase, left),
         }
         if waits && phase != Phase::Ended {

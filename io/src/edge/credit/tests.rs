@@ -237,3 +237,19 @@ fn bytes_of_a_gone_client_stay_charged_until_they_leave() {
     drop(connection);
     assert_eq!(shard.borrow().charged_bytes(), 0);
 }
+
+#[test]
+fn a_stream_that_nobody_serves_is_forgotten_at_its_end() {
+    let (_shard, mut connection) = one(LIMITS);
+    receive(&mut connection, 1, 1_000);
+    connection.drain(1, 0);
+    connection.ended(1);
+    receive(&mut connection, 3, 1_000);
+    connection.ended(3);
+    connection.drain(3, 0);
+    for stream in [1, 3] {
+        connection.release(stream, 1_000);
+        // Known streams would panic: they hold nothing.
+        connection.release(stream, 1_000);
+    }
+}
