@@ -1,0 +1,15 @@
+//! Counting and rendering: each shard counts on its own thread, a scrape sums what they say.
+//!
+//! Owns no socket and no clock. Labels are fixed sets: never an id, a name or a tenant.
+
+mod distribution;
+mod labels;
+mod prometheus;
+mod rate;
+mod shard;
+
+pub use distribution::Distribution;
+pub use labels::{Active, ChunkResult, End, Level, Method, RpcCode, Stage};
+pub use prometheus::{CONTENT_TYPE, render};
+pub use rate::{RATE_SECONDS, Rate};
+pub use shard::{ShardGauges, ShardMetrics, ShardSnapshot};

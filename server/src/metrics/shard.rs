@@ -1,0 +1,281 @@
+//! What one shard counts. It stays on its thread; a scrape takes a [`ShardSnapshot`] of it.
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use sluice_proto::error::Reason;
+
+use crate::metrics::distribution::Distribution;
+use crate::metrics::labels::{Active, ChunkResult, End, Level, Method, RpcCode, Stage};
+use crate::metrics::rate::Rate;
+
+const REASONS: usize = Reason::ALL.len();
+
+/// Counters and histograms of one shard, shared by its tasks.
+#[derive(Debug)]
+pub struct ShardMetrics {
+    in_flight: [Cell<u64>; Method::COUNT],
+    connections: Cell<u64>,
+    received_bytes: Cell<u64>,
+    chunks: [Cell<u64>; ChunkResult::COUNT],
+    chunks_misrouted: Cell<u64>,
+    refusals: [Cell<u64>; REASONS],
+    integrity_failures: [Cell<u64>; Stage::COUNT],
+    busy_us: Cell<u64>,
+    recorded: RefCell<Recorded>,
+}
+
+/// What takes more than a cell.
+#[derive(Debug, Clone)]
+pub(super) struct Recorded {
+    /// By method and code; made when first needed, as most never are.
+    pub rpc: Vec<Option<Box<Distribution>>>,
+    pub rates: [Rate; Method::COUNT],
+    pub chunk_size: Distribution,
+    pub chunk_ack: [Distribution; Level::COUNT],
+    pub upload_duration: [Distribution; End::COUNT],
+    pub stall: Distribution,
+}
+
+/// What is not counted but looked at when asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ShardGauges {
+    /// Uploads that have not ended, by [`Active`].
+    pub uploads_active: [u64; Active::COUNT],
+    /// Streams that wait for admission.
+    pub parked_streams: u64,
+    /// Bytes inside open windows, and held from them.
+    pub window_committed_bytes: u64,
+    /// Memory granted to chunks.
+    pub memory_used_bytes: u64,
+    /// Memory that chunks may have.
+    pub memory_limit_bytes: u64,
+    /// Bytes in the disk spool.
+    pub spool_used_bytes: u64,
+    /// Bytes that still fit into it.
+    pub spool_free_bytes: u64,
+    /// Chunks that are recorded and not yet in their object.
+    pub queue_chunks: u64,
+}
+
+/// All figures of one shard at one time. Plain data, to be sent to whoever renders it.
+#[derive(Debug, Clone)]
+pub struct ShardSnapshot {
+    /// What was looked at.
+    pub gauges: ShardGauges,
+    pub(super) in_flight: [u64; Method::COUNT],
+    pub(super) connections: u64,
+    pub(super) received_bytes: u64,
+    pub(super) chunks: [u64; ChunkResult::COUNT],
+    pub(super) chunks_misrouted: u64,
+    pub(super) refusals: [u64; REASONS],
+    pub(super) integrity_failures: [u64; Stage::COUNT],
+    pub(super) busy_us: u64,
+    pub(super) calls_per_second: [f64; Method::COUNT],
+    pub(super) recorded: Recorded,
+}
+
+impl Default for ShardMetrics {
+    fn default() -> Self {
+        Self {
+            in_flight: Default::default(),
+            connections: Cell::new(0),
+            received_bytes: Cell::new(0),
+            chunks: Default::default(),
+            chunks_misrouted: Cell::new(0),
+            refusals: std::array::from_fn(|_| Cell::new(0)),
+            integrity_failures: Default::default(),
+            busy_us: Cell::new(0),
+            recorded: RefCell::new(Recorded::new()),
+        }
+    }
+}
+
+impl ShardMetrics {
+    /// A call has begun; each must be ended by [`ShardMetrics::rpc_ended`].
+    pub fn rpc_began(&self, method: Method) {
+        add(&self.in_flight[method as usize], 1);
+    }
+
+    /// A call has ended after `duration`, at `now_ms` of a clock that doesn't go back.
+    pub fn rpc_ended(&self, method: Method, code: RpcCode, duration: Duration, now_ms: u64) {
+        let in_flight = &self.in_flight[method as usize];
+        in_flight.set(in_flight.get().saturating_sub(1));
+        let mut recorded = self.recorded.borrow_mut();
+        let slot = &mut recorded.rpc[rpc_slot(method, code)];
+        slot.get_or_insert_with(|| Box::new(Distribution::of_durations()))
+            .record_duration(duration);
+        recorded.rates[method as usize].count(now_ms);
+    }
+
+    /// A connection was let in.
+    pub fn connection_opened(&self) {
+        add(&self.connections, 1);
+    }
+
+    /// A connection that was let in is gone.
+    pub fn connection_closed(&self) {
+        self.connections.set(self.connections.get().saturating_sub(1));
+    }
+
+    /// Bytes of chunks have come, whatever becomes of them.
+    pub fn received(&self, bytes: u64) {
+        add(&self.received_bytes, bytes);
+    }
+
+    /// A chunk of `bytes` has ended.
+    pub fn chunk_ended(&self, result: ChunkResult, bytes: u64) {
+        add(&self.chunks[result as usize], 1);
+        if result == ChunkResult::Accepted {
+            self.recorded.borrow_mut().chunk_size.record(bytes);
+        }
+    }
+
+    /// A chunk was acknowledged at `level`, `duration` after its header came.
+    pub fn chunk_acked(&self, level: Level, duration: Duration) {
+        self.recorded.borrow_mut().chunk_ack[level as usize].record_duration(duration);
+    }
+
+    /// A chunk came to another shard than its owner.
+    pub fn chunk_misrouted(&self) {
+        add(&self.chunks_misrouted, 1);
+    }
+
+    /// A call or chunk was refused.
+    pub fn refused(&self, reason: Reason) {
+        add(&self.refusals[reason as usize], 1);
+    }
+
+    /// Bytes differ from what was declared.
+    pub fn integrity_failed(&self, stage: Stage) {
+        add(&self.integrity_failures[stage as usize], 1);
+    }
+
+    /// An upload has ended, `duration` after it was initiated.
+    pub fn upload_ended(&self, end: End, duration: Duration) {
+        self.recorded.borrow_mut().upload_duration[end as usize].record_duration(duration);
+    }
+
+    /// The driver was busy for so long.
+    pub fn busy(&self, duration: Duration) {
+        add(&self.busy_us, u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// Something ran that much later than it should have.
+    pub fn stalled(&self, duration: Duration) {
+        self.recorded.borrow_mut().stall.record_duration(duration);
+    }
+
+    /// All figures now. Copies the histograms: some hundred KB.
+    pub fn snapshot(&self, gauges: ShardGauges, now_ms: u64) -> ShardSnapshot {
+        let recorded = self.recorded.borrow().clone();
+        ShardSnapshot {
+            gauges,
+            in_flight: read(&self.in_flight),
+            connections: self.connections.get(),
+            received_bytes: self.received_bytes.get(),
+            chunks: read(&self.chunks),
+            chunks_misrouted: self.chunks_misrouted.get(),
+            refusals: read(&self.refusals),
+            integrity_failures: read(&self.integrity_failures),
+            busy_us: self.busy_us.get(),
+            calls_per_second: std::array::from_fn(|method| {
+                recorded.rates[method].per_second(now_ms)
+            }),
+            recorded,
+        }
+    }
+}
+
+impl Recorded {
+    fn new() -> Self {
+        let durations = |_| Distribution::of_durations();
+        Self {
+            rpc: vec![None; Method::COUNT * RpcCode::COUNT],
+            rates: Default::default(),
+            chunk_size: Distribution::of_sizes(),
+            chunk_ack: std::array::from_fn(durations),
+            upload_duration: std::array::from_fn(durations),
+            stall: Distribution::of_durations(),
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for (slot, other) in self.rpc.iter_mut().zip(&other.rpc) {
+            match (slot, other) {
+                (Some(mine), Some(other)) => mine.merge(other),
+                (slot @ None, Some(other)) => *slot = Some(other.clone()),
+                (_, None) => {}
+            }
+        }
+        let pairs = self.chunk_ack.iter_mut().zip(&other.chunk_ack);
+        let pairs = pairs.chain(self.upload_duration.iter_mut().zip(&other.upload_duration));
+        pairs.for_each(|(mine, other)| mine.merge(other));
+        self.chunk_size.merge(&other.chunk_size);
+        self.stall.merge(&other.stall);
+    }
+}
+
+impl ShardSnapshot {
+    /// The sum of all shards' figures. The rates' own rings are not summed, their results are.
+    ///
+    /// # Panics
+    /// When there is no shard.
+    pub(super) fn total(shards: &[Self]) -> Self {
+        let (first, rest) = shards.split_first().expect("a process has at least one shard");
+        let mut total = first.clone();
+        for shard in rest {
+            total.add(shard);
+        }
+        total
+    }
+
+    pub(super) fn rpc(&self, method: Method, code: RpcCode) -> Option<&Distribution> {
+        self.recorded.rpc[rpc_slot(method, code)].as_deref()
+    }
+
+    fn add(&mut self, other: &Self) {
+        sum(&mut self.in_flight, &other.in_flight);
+        sum(&mut self.chunks, &other.chunks);
+        sum(&mut self.refusals, &other.refusals);
+        sum(&mut self.integrity_failures, &other.integrity_failures);
+        self.connections += other.connections;
+        self.received_bytes += other.received_bytes;
+        self.chunks_misrouted += other.chunks_misrouted;
+        self.busy_us += other.busy_us;
+        for (mine, other) in self.calls_per_second.iter_mut().zip(&other.calls_per_second) {
+            *mine += other;
+        }
+        self.gauges.add(&other.gauges);
+        self.recorded.merge(&other.recorded);
+    }
+}
+
+impl ShardGauges {
+    fn add(&mut self, other: &Self) {
+        sum(&mut self.uploads_active, &other.uploads_active);
+        self.parked_streams += other.parked_streams;
+        self.window_committed_bytes += other.window_committed_bytes;
+        self.memory_used_bytes += other.memory_used_bytes;
+        self.memory_limit_bytes += other.memory_limit_bytes;
+        self.spool_used_bytes += other.spool_used_bytes;
+        self.spool_free_bytes += other.spool_free_bytes;
+        self.queue_chunks += other.queue_chunks;
+    }
+}
+
+fn rpc_slot(method: Method, code: RpcCode) -> usize {
+    method as usize * RpcCode::COUNT + code as usize
+}
+
+fn add(cell: &Cell<u64>, more: u64) {
+    cell.set(cell.get().saturating_add(more));
+}
+
+fn read<const N: usize>(cells: &[Cell<u64>; N]) -> [u64; N] {
+    std::array::from_fn(|index| cells[index].get())
+}
+
+fn sum<const N: usize>(mine: &mut [u64; N], other: &[u64; N]) {
+    mine.iter_mut().zip(other).for_each(|(mine, other)| *mine += other);
+}
