@@ -4,11 +4,12 @@ use sluice_proto::error::Refusal;
 
 use crate::{
     config::{Objects, Spool},
-    context::{Context, Phase},
+    context::Context,
     effect::{BodyPlace, Effect, StreamReply},
     keys::StreamKey,
     refuse,
     shard::Shard,
+    stream::Phase,
     timers::Timer,
     upload::Upload,
 };
@@ -139,6 +140,6 @@ pub(crate) fn waited_enough(shard: &mut Shard, key: StreamKey) {
 }
 
 pub(crate) fn refuse_waiting(shard: &mut Shard, key: StreamKey, refusal: Refusal) {
-    drop(crate::chunk::forget(shard, key));
+    drop(crate::stream::forget(shard, key));
     shard.cx.tell(key, StreamReply::Refused(refusal));
 }

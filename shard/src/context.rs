@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use sluice_proto::{
-    checksum::{Crc32c, Crc64Nvme, Sha256State},
     error::Refusal,
     ids::{StoreId, UploadId},
 };
@@ -12,10 +11,11 @@ use crate::{
     budget::{Budget, Charge},
     config::{Objects, ShardConfig, Spool},
     effect::{BodyPlace, CallReply, Effect, StreamReply},
-    event::{ChunkOpen, Initiate},
+    event::Initiate,
     extents::Extents,
     keys::{BodyId, CallId, Now, OpId, StreamKey},
     record::Extent,
+    stream::Stream,
     timers::{Timer, Timers},
 };
 
@@ -43,36 +43,6 @@ pub(crate) enum OpKind {
     Finish,
     RemovePartial,
     Release,
-}
-
-/// A chunk on its way in.
-#[derive(Debug)]
-pub(crate) struct Stream {
-    pub open: ChunkOpen,
-    pub phase: Phase,
-    pub received_bytes: u64,
-    pub crc32c: Crc32c,
-    pub crc64nvme: Crc64Nvme,
-    pub sha256: Option<Sha256State>,
-    pub charge: Option<Charge>,
-    /// Its reader is gone: nothing is answered.
-    pub cut: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// For memory.
-    Waiting,
-    /// `judging`: the bytes are only summed, and compared with what the number holds.
-    Receiving {
-        body: BodyId,
-        place: BodyPlace,
-        judging: bool,
-    },
-    Closing {
-        body: BodyId,
-        place: BodyPlace,
-    },
 }
 
 #[derive(Debug)]

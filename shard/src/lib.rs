@@ -17,14 +17,18 @@ pub mod record;
 
 mod admission;
 mod chunk;
+mod commit;
 mod context;
 mod control;
 mod ending;
 mod initiate;
+mod placing;
 mod recover;
 mod refuse;
+mod repeat;
 mod shard;
 mod steps;
+mod stream;
 mod timers;
 mod upload;
 

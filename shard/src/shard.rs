@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sluice_proto::ids::{StoreId, UploadId};
 
 use crate::{
-    chunk,
+    admission, chunk, commit,
     config::ShardConfig,
     context::{Context, Op, OpKind},
     control,
@@ -14,8 +14,9 @@ use crate::{
     event::{Event, Failure, Outcome},
     initiate,
     keys::{Now, OpId},
+    placing,
     record::State,
-    recover, steps,
+    recover, steps, stream,
     timers::Timer,
     upload::Upload,
 };
@@ -62,7 +63,7 @@ impl Shard {
         std::mem::swap(&mut self.cx.effects, effects);
         self.dispatch(event);
         while std::mem::take(&mut self.cx.freed) {
-            chunk::admit_waiting(self);
+            admission::admit_waiting(self);
         }
         std::mem::swap(&mut self.cx.effects, effects);
     }
@@ -139,9 +140,9 @@ impl Shard {
         let upload_id = op.upload_id;
         match (op.kind, result) {
             (OpKind::Claim(request), result) => initiate::claimed(self, request, result),
-            (OpKind::CloseBody(stream), result) => chunk::closed(self, stream, result.err()),
+            (OpKind::CloseBody(stream), result) => commit::closed(self, stream, result.err()),
             (OpKind::DropBody { number, place, charge }, _) => {
-                chunk::dropped(self, &upload_id, number, place, charge);
+                stream::dropped(self, &upload_id, number, place, charge);
             }
             (kind, Err(_)) => {
                 let failed = Op { upload_id, kind, tries: op.tries };
@@ -150,7 +151,7 @@ impl Shard {
             }
             (OpKind::Record, Ok(_)) => steps::recorded(self, &upload_id),
             (OpKind::Place { number, attempt }, Ok(_)) => {
-                ending::placed(self, &upload_id, number, attempt);
+                placing::placed(self, &upload_id, number, attempt);
             }
             (OpKind::Hash { bytes }, Ok(outcome)) => {
                 ending::hashed(self, &upload_id, bytes, outcome);
@@ -174,7 +175,7 @@ impl Shard {
     fn tick(&mut self) {
         while let Some(timer) = self.cx.timers.pop(self.cx.now) {
             match timer {
-                Timer::Admission(stream) => chunk::waited_enough(self, stream),
+                Timer::Admission(stream) => admission::waited_enough(self, stream),
                 Timer::EndWait(upload_id) => ending::waited_enough(self, &upload_id),
                 Timer::Retry(op) => self.retry(op),
                 Timer::Expire(upload_id) => {
@@ -195,7 +196,9 @@ impl Shard {
         let upload = self.uploads.get_mut(&upload_id).expect("an operation's upload is kept");
         match op.kind {
             OpKind::Record => steps::emit(upload, &mut self.cx, op_id),
-            OpKind::Place { number, .. } => ending::emit_place(upload, &mut self.cx, op_id, number),
+            OpKind::Place { number, .. } => {
+                placing::emit_place(upload, &mut self.cx, op_id, number)
+            }
             OpKind::Hash { bytes } => ending::emit_hash(upload, &mut self.cx, op_id, bytes),
             OpKind::Seal => ending::emit_seal(upload, &mut self.cx, op_id),
             OpKind::Finish => ending::emit_finish(upload, &mut self.cx, op_id),

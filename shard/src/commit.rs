@@ -1,0 +1,164 @@
+//! A chunk's bytes are written: it is recorded, or they are given back.
+
+use sluice_proto::{error::Refusal, ids::UploadId};
+
+use crate::{
+    context::Context,
+    effect::{BodyPlace, Effect, StreamReply},
+    event::Failure,
+    keys::{BodyId, StreamKey},
+    record::{ChunkPlace, ChunkRecord, State, Transition},
+    refuse, repeat,
+    shard::Shard,
+    steps,
+    stream::{self, Phase, Stream},
+    upload::{EndWaiterStream, Then, Upload},
+};
+
+/// All bytes of a chunk are written, or never will be.
+pub(crate) fn closed(shard: &mut Shard, key: StreamKey, failure: Option<Failure>) {
+    let Some(stream) = stream::forget(shard, key) else { unreachable!("a closing chunk is kept") };
+    let Phase::Closing { body, place } = stream.phase else { unreachable!("it was closing") };
+    let upload_id = stream.open.upload_id;
+    let number = stream.open.number;
+    let upload = shard.uploads.get_mut(&upload_id).expect("an upload outlives its chunks' writes");
+    if matches!(place, BodyPlace::Object { .. }) {
+        upload.busy.remove(&number);
+    }
+    let result = match failure {
+        Some(Failure::Full) => Err(refuse::spool_full()),
+        Some(Failure::Unavailable) => Err(refuse::backend_down()),
+        None => commit(upload, &mut shard.cx, &stream, place, body),
+    };
+    let kept = matches!(result, Ok(true));
+    let charge = stream.charge;
+    if kept && place == BodyPlace::Memory {
+        upload.memory.extend(charge.map(|charge| (body, charge)));
+    } else {
+        shard.cx.refund(charge);
+    }
+    if !kept {
+        discard(&mut shard.cx, &upload_id, place, body, failure.is_none());
+    }
+    if let Err(refusal) = result
+        && !stream.cut
+    {
+        shard.cx.tell(key, StreamReply::Refused(refusal));
+    }
+    if kept {
+        judge_rivals(shard, &upload_id, number);
+    }
+}
+
+/// Records a written chunk, if it may still be one. `false`: it was in already.
+fn commit(
+    upload: &mut Upload,
+    cx: &mut Context,
+    stream: &Stream,
+    place: BodyPlace,
+    body: BodyId,
+) -> Result<bool, Refusal> {
+    let open = &stream.open;
+    let number = open.number;
+    let old = upload.stored.chunks.get(&number);
+    if old.is_some_and(|old| stream.matches(old)) && upload.state() <= State::Completed {
+        repeat::duplicate(upload, cx, open)?;
+        return Ok(false);
+    }
+    if upload.state() > State::Uploading {
+        return Err(refuse::ended(&upload.stored.record));
+    }
+    if old.is_some() {
+        if !open.force {
+            return Err(refuse::conflict(number));
+        }
+        if upload.is_sealed(number, open.data_bytes) {
+            return Err(refuse::sealed(number));
+        }
+    }
+    let total_chunks = upload.judge(number, open.data_bytes, open.is_last)?;
+    let chunk = ChunkRecord {
+        attempt: old.map_or(0, |old| old.attempt + 1),
+        bytes: open.data_bytes,
+        crc64nvme: stream.crc64nvme.value(),
+        crc32c: stream.crc32c.value(),
+        sha256: open.checks.sha256.map(Box::new),
+        place: match place {
+            BodyPlace::Object { .. } => ChunkPlace::Object,
+            BodyPlace::Spool(extent) => ChunkPlace::Spool(extent),
+            BodyPlace::Memory => ChunkPlace::Memory(body),
+            BodyPlace::Discard => ChunkPlace::Discarded,
+        },
+    };
+    put(upload, cx, number, chunk, total_chunks);
+    if !stream.cut {
+        let waiter = EndWaiterStream {
+            stream: open.stream,
+            number,
+            bytes: open.data_bytes,
+            duplicate: false,
+            wait_until_ms: upload.is_whole().then_some(open.end_wait_until_ms).flatten(),
+        };
+        steps::then(upload, Then::Ack(waiter));
+    }
+    Ok(true)
+}
+
+/// Takes the step that a chunk is in, and keeps the sums beside the records right.
+fn put(
+    upload: &mut Upload,
+    cx: &mut Context,
+    number: u32,
+    chunk: ChunkRecord,
+    total_chunks: Option<u32>,
+) {
+    let bytes = chunk.bytes;
+    let at_place = matches!(chunk.place, ChunkPlace::Object | ChunkPlace::Discarded);
+    let old = upload.stored.chunks.get(&number).map(|old| old.place);
+    steps::take(upload, cx, Transition::PutChunk { number, chunk, total_chunks });
+    match old {
+        // Replaced: rare, so everything is counted anew.
+        Some(place) => {
+            upload.recount();
+            match place {
+                ChunkPlace::Spool(extent) => steps::then(upload, Then::FreeExtent(extent)),
+                ChunkPlace::Memory(body) => steps::then(upload, Then::FreeMemory(body)),
+                ChunkPlace::Object | ChunkPlace::Discarded => {}
+            }
+        }
+        None => {
+            cx.chunk_records += 1;
+            upload.add(number, bytes, at_place);
+        }
+    }
+}
+
+/// An attempt that is still being written to its place lost: it only has to show now whether its
+/// bytes are the same, so that the winner can go there.
+fn judge_rivals(shard: &mut Shard, upload_id: &UploadId, number: u32) {
+    let Some(upload) = shard.uploads.get(upload_id) else { return };
+    let of_chunk = (number, StreamKey(0))..=(number, StreamKey(u64::MAX));
+    let rivals: Vec<_> = upload.streams.range(of_chunk).map(|&(_, key)| key).collect();
+    for key in rivals {
+        let body = shard.cx.new_body();
+        let Some(stream) = shard.cx.streams.get_mut(&key) else { continue };
+        let Phase::Receiving { body: old, place, judging: false } = stream.phase else { continue };
+        if !matches!(place, BodyPlace::Object { .. }) || stream.open.force {
+            continue;
+        }
+        let bytes = stream.open.data_bytes;
+        stream.phase = Phase::Receiving { body, place: BodyPlace::Discard, judging: true };
+        stream::begin_drop(shard, upload_id, number, old, place, None);
+        let (upload_id, place) = (*upload_id, BodyPlace::Discard);
+        shard.cx.emit(Effect::OpenBody { body, upload_id, place, bytes });
+    }
+}
+
+/// Gives back what an attempt held that is written and not recorded.
+fn discard(cx: &mut Context, upload_id: &UploadId, place: BodyPlace, body: BodyId, written: bool) {
+    match place {
+        BodyPlace::Spool(extent) => cx.free_extent(upload_id, extent),
+        BodyPlace::Memory if written => cx.emit(Effect::FreeMemory { body }),
+        BodyPlace::Memory | BodyPlace::Object { .. } | BodyPlace::Discard => {}
+    }
+}

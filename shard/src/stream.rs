@@ -1,0 +1,155 @@
+//! One chunk while it comes in: what it holds, and how it gives that back.
+
+use sluice_proto::{
+    checksum::{Crc32c, Crc64Nvme, Sha256State},
+    error::Refusal,
+    ids::UploadId,
+};
+
+use crate::{
+    budget::Charge,
+    context::OpKind,
+    effect::{BodyPlace, Effect, StreamReply},
+    event::ChunkOpen,
+    keys::{BodyId, StreamKey},
+    record::ChunkRecord,
+    refuse,
+    shard::Shard,
+};
+
+/// A chunk on its way in.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub open: ChunkOpen,
+    pub phase: Phase,
+    pub received_bytes: u64,
+    pub crc32c: Crc32c,
+    pub crc64nvme: Crc64Nvme,
+    pub sha256: Option<Sha256State>,
+    pub charge: Option<Charge>,
+    /// Its reader is gone: nothing is answered.
+    pub cut: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// For memory.
+    Waiting,
+    /// `judging`: the bytes are only summed, and compared with what the number holds.
+    Receiving {
+        body: BodyId,
+        place: BodyPlace,
+        judging: bool,
+    },
+    Closing {
+        body: BodyId,
+        place: BodyPlace,
+    },
+}
+
+impl Stream {
+    pub(crate) fn new(open: ChunkOpen) -> Self {
+        Self {
+            sha256: open.checks.sha256.map(|_| Sha256State::new()),
+            open,
+            phase: Phase::Waiting,
+            received_bytes: 0,
+            crc32c: Crc32c::new(),
+            crc64nvme: Crc64Nvme::new(),
+            charge: None,
+            cut: false,
+        }
+    }
+
+    /// Holds the bytes that came against what the client said of them.
+    pub(crate) fn verify(&mut self) -> Result<(), Refusal> {
+        if self.received_bytes != self.open.data_bytes {
+            return Err(Refusal::invalid("data", "fewer bytes came than the header said"));
+        }
+        let checks = &self.open.checks;
+        if checks.crc32c.is_some_and(|sum| sum != self.crc32c.value()) {
+            return Err(refuse::checksum_mismatch("crc32c"));
+        }
+        if checks.crc64nvme.is_some_and(|sum| sum != self.crc64nvme.value()) {
+            return Err(refuse::checksum_mismatch("crc64nvme"));
+        }
+        match (checks.sha256, self.sha256.take()) {
+            (Some(said), Some(state)) => {
+                let same = state.finish() == said;
+                same.then_some(()).ok_or_else(|| refuse::checksum_mismatch("sha256"))
+            }
+            (Some(_), None) => {
+                Err(Refusal::invalid("sha256", "must come before the data in the message"))
+            }
+            (None, _) => Ok(()),
+        }
+    }
+
+    pub(crate) fn matches(&self, old: &ChunkRecord) -> bool {
+        old.bytes == self.open.data_bytes
+            && old.crc32c == self.crc32c.value()
+            && old.crc64nvme == self.crc64nvme.value()
+    }
+}
+
+/// Ends a chunk that is being received with an error.
+pub(crate) fn refuse_receiving(shard: &mut Shard, key: StreamKey, refusal: Refusal) {
+    drop(drop_body(shard, key));
+    shard.cx.tell(key, StreamReply::Refused(refusal));
+}
+
+pub(crate) fn drop_body(shard: &mut Shard, key: StreamKey) -> Stream {
+    let mut stream = forget(shard, key).expect("only a chunk under way is dropped");
+    if let Phase::Receiving { body, place, .. } = stream.phase {
+        let charge = stream.charge.take();
+        begin_drop(shard, &stream.open.upload_id, stream.open.number, body, place, charge);
+    }
+    stream
+}
+
+pub(crate) fn begin_drop(
+    shard: &mut Shard,
+    upload_id: &UploadId,
+    number: u32,
+    body: BodyId,
+    place: BodyPlace,
+    charge: Option<Charge>,
+) {
+    if let Some(upload) = shard.uploads.get_mut(upload_id) {
+        upload.dropping += 1;
+    }
+    let op = shard.cx.begin(*upload_id, OpKind::DropBody { number, place, charge });
+    shard.cx.emit(Effect::DropBody { op, body });
+}
+
+/// No write of a dropped body can happen any more.
+pub(crate) fn dropped(
+    shard: &mut Shard,
+    upload_id: &UploadId,
+    number: u32,
+    place: BodyPlace,
+    charge: Option<Charge>,
+) {
+    shard.cx.refund(charge);
+    if let BodyPlace::Spool(extent) = place {
+        shard.cx.free_extent(upload_id, extent);
+    }
+    let upload = shard.uploads.get_mut(upload_id).expect("an upload outlives its chunks' writes");
+    upload.dropping -= 1;
+    if matches!(place, BodyPlace::Object { .. }) {
+        upload.busy.remove(&number);
+    }
+}
+
+pub(crate) fn forget(shard: &mut Shard, key: StreamKey) -> Option<Stream> {
+    let mut stream = shard.cx.streams.remove(&key)?;
+    if let Some(upload) = shard.uploads.get_mut(&stream.open.upload_id) {
+        upload.streams.remove(&(stream.open.number, key));
+    }
+    if stream.phase == Phase::Waiting {
+        shard.cx.waiting.retain(|waiting| *waiting != key);
+        let charge = stream.charge.take();
+        shard.cx.refund(charge);
+    }
+    Some(stream)
+}
