@@ -56,11 +56,7 @@ fn admit(
 ) -> Result<bool, Refusal> {
     let stream = cx.streams.get_mut(&key).expect("it is asked for");
     let (number, bytes) = (stream.open.number, stream.open.data_bytes);
-    let kind = if judging {
-        Kind::Discard
-    } else {
-        kind(upload, cx.config.objects, cx.config.spool, number)
-    };
+    let kind = if judging { Kind::Discard } else { kind(upload, cx, number, bytes) };
     let charge_bytes = match kind {
         Kind::Memory => bytes,
         Kind::Discard | Kind::Place(_) | Kind::Spool => bytes.min(cx.config.hold_bytes),
@@ -71,7 +67,7 @@ fn admit(
         Kind::Discard => BodyPlace::Discard,
         Kind::Memory => BodyPlace::Memory,
         Kind::Place(offset) => {
-            upload.busy.insert(number);
+            upload.writes.begin(number, offset, bytes);
             BodyPlace::Object { offset }
         }
         Kind::Spool => {
@@ -94,15 +90,17 @@ fn admit(
     Ok(true)
 }
 
-/// In place only if no other attempt at the chunk is recorded or being written there: so no
-/// attempt can harm another's bytes.
-fn kind(upload: &Upload, objects: Objects, spool: Spool, number: u32) -> Kind {
-    if objects == Objects::Discard {
+/// In place only if no other attempt at the chunk is recorded and nothing else is being written
+/// there: so no attempt can harm another's bytes.
+fn kind(upload: &Upload, cx: &Context, number: u32, bytes: u64) -> Kind {
+    if cx.config.objects == Objects::Discard {
         return Kind::Discard;
     }
-    let alone = !upload.stored.chunks.contains_key(&number) && !upload.busy.contains(&number);
-    match (upload.offset_of(number), spool) {
-        (Some(offset), _) if alone => Kind::Place(offset),
+    let is_new = !upload.stored.chunks.contains_key(&number);
+    match (upload.offset_of(number), cx.config.spool) {
+        (Some(offset), _) if is_new && upload.writes.allow(number, offset, bytes) => {
+            Kind::Place(offset)
+        }
         (_, Spool::Disk) => Kind::Spool,
         (_, Spool::Memory) => Kind::Memory,
     }

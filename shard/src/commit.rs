@@ -7,6 +7,7 @@ use crate::{
     effect::{BodyPlace, Effect, StreamReply},
     event::Failure,
     keys::{BodyId, StreamKey},
+    placing,
     record::{ChunkPlace, ChunkRecord, State, Transition},
     refuse, repeat,
     shard::Shard,
@@ -23,7 +24,7 @@ pub(crate) fn closed(shard: &mut Shard, key: StreamKey, failure: Option<Failure>
     let number = stream.open.number;
     let upload = shard.uploads.get_mut(&upload_id).expect("an upload outlives its chunks' writes");
     if matches!(place, BodyPlace::Object { .. }) {
-        upload.busy.remove(&number);
+        upload.writes.end(number);
     }
     let result = match failure {
         Some(Failure::Full) => Err(refuse::spool_full()),
@@ -120,11 +121,7 @@ fn put(
         // Replaced: rare, so everything is counted anew.
         Some(place) => {
             upload.recount();
-            match place {
-                ChunkPlace::Spool(extent) => steps::then(upload, Then::FreeExtent(extent)),
-                ChunkPlace::Memory(body) => steps::then(upload, Then::FreeMemory(body)),
-                ChunkPlace::Object | ChunkPlace::Discarded => {}
-            }
+            placing::replaced(upload, number, place);
         }
         None => {
             cx.chunk_records += 1;

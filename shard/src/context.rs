@@ -37,7 +37,7 @@ pub(crate) enum OpKind {
     Record,
     CloseBody(StreamKey),
     DropBody { number: u32, place: BodyPlace, charge: Option<Charge> },
-    Place { number: u32, attempt: u32 },
+    Place { number: u32 },
     Hash { bytes: u64 },
     Seal,
     Finish,

@@ -80,7 +80,7 @@ pub(crate) fn hashed(shard: &mut Shard, upload_id: &UploadId, bytes: u64, outcom
 
 /// Goes on to the object once every byte is at its place and hashed.
 fn try_end(upload: &mut Upload, cx: &mut Context) {
-    let settled = upload.unplaced.is_empty() && upload.busy.is_empty();
+    let settled = upload.unplaced.is_empty() && upload.writes.is_empty();
     let hashed =
         upload.hash.as_ref().is_none_or(|hash| hash.state.bytes_hashed() == upload.placed_bytes);
     if !settled || !hashed {
@@ -205,7 +205,7 @@ fn refuse_streams(upload: &mut Upload, cx: &mut Context) {
 
 fn try_sweep(upload: &mut Upload, cx: &mut Context) {
     let quiet = upload.dropping == 0
-        && upload.places_in_flight == 0
+        && upload.copies.is_empty()
         && upload.hash.as_ref().is_none_or(|hash| hash.running_bytes == 0)
         && (upload.streams.is_empty() || upload.state() == State::Completed);
     if !quiet {

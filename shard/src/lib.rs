@@ -31,6 +31,10 @@ mod steps;
 mod stream;
 mod timers;
 mod upload;
+mod writes;
+
+#[cfg(test)]
+mod rules;
 
 pub use config::ShardConfig;
 pub use effect::Effect;

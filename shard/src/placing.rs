@@ -9,23 +9,26 @@ use crate::{
     record::{ChunkPlace, State, Transition},
     shard::Shard,
     steps,
-    upload::{Then, Upload},
+    upload::{Copying, Then, Upload},
 };
 
 pub(crate) fn start_places(upload: &mut Upload, cx: &mut Context) {
-    let numbers: Vec<u32> = upload
-        .unplaced
-        .iter()
-        .copied()
-        .filter(|number| !upload.busy.contains(number))
-        .take_while(|&number| upload.offset_of(number).is_some())
-        .take(cx.config.places_in_flight_max.saturating_sub(upload.places_in_flight))
-        .collect();
-    for number in numbers {
-        let attempt = upload.stored.chunks[&number].attempt;
-        upload.busy.insert(number);
-        upload.places_in_flight += 1;
-        let op = cx.begin(upload.stored.record.upload_id, OpKind::Place { number, attempt });
+    let mut room = cx.config.places_in_flight_max.saturating_sub(upload.copies.len());
+    let mut from = 0;
+    while room > 0 {
+        let Some(&number) = upload.unplaced.range(from..).next() else { return };
+        from = number + 1;
+        let Some(offset) = upload.offset_of(number) else { return };
+        let chunk = &upload.stored.chunks[&number];
+        let (attempt, bytes) = (chunk.attempt, chunk.bytes);
+        let guarded = upload.guarded.get(&number).is_some_and(|&rev| rev > upload.durable_rev);
+        if guarded || !upload.writes.allow(number, offset, bytes) {
+            continue;
+        }
+        upload.writes.begin(number, offset, bytes);
+        upload.copies.insert(number, Copying { attempt, replaced: None });
+        room -= 1;
+        let op = cx.begin(upload.stored.record.upload_id, OpKind::Place { number });
         emit_place(upload, cx, op, number);
     }
 }
@@ -42,23 +45,52 @@ pub(crate) fn emit_place(upload: &Upload, cx: &mut Context, op: OpId, number: u3
     cx.emit(Effect::Place { op, upload_id, from, offset, bytes: chunk.bytes });
 }
 
-pub(crate) fn placed(shard: &mut Shard, upload_id: &UploadId, number: u32, attempt: u32) {
+/// Whether nobody needs this copy any more: then it isn't tried again.
+pub(crate) fn is_vain(upload: &Upload, number: u32) -> bool {
+    upload.copies[&number].replaced.is_some() || upload.state() > State::Completing
+}
+
+pub(crate) fn placed(shard: &mut Shard, upload_id: &UploadId, number: u32) {
     let upload = shard.uploads.get_mut(upload_id).expect("an operation's upload is kept");
-    upload.busy.remove(&number);
-    upload.places_in_flight -= 1;
-    let Some(chunk) = upload.stored.chunks.get(&number) else { return };
+    upload.writes.end(number);
+    let copy = upload.copies.remove(&number).expect("it was being copied");
     // Replaced by `force` in the meantime: the copy is done again, from the new attempt.
-    if chunk.attempt != attempt || upload.state() > State::Completing {
+    if let Some(then) = copy.replaced {
+        return steps::then(upload, then);
+    }
+    if upload.state() > State::Completing {
         return;
     }
+    let (attempt, chunk) = (copy.attempt, &upload.stored.chunks[&number]);
+    assert_eq!(chunk.attempt, attempt, "what was copied is what is recorded");
     let (from, bytes) = (chunk.place, chunk.bytes);
     steps::take(upload, &mut shard.cx, Transition::PlaceChunk { number, attempt });
-    match from {
-        ChunkPlace::Spool(extent) => steps::then(upload, Then::FreeExtent(extent)),
-        ChunkPlace::Memory(body) => steps::then(upload, Then::FreeMemory(body)),
-        ChunkPlace::Object | ChunkPlace::Discarded => unreachable!("it was copied"),
-    }
+    steps::then(upload, give_back(from).expect("it was copied from somewhere"));
+    upload.guarded.remove(&number);
     upload.unplaced.remove(&number);
     upload.stored_bytes += bytes;
     upload.advance_placed();
+}
+
+/// `force` has replaced an attempt whose bytes were here.
+pub(crate) fn replaced(upload: &mut Upload, number: u32, place: ChunkPlace) {
+    match (give_back(place), upload.copies.get_mut(&number)) {
+        // It is being copied, and the copy may still read it. A later attempt was never read.
+        (Some(then), Some(copy)) if copy.replaced.is_none() => copy.replaced = Some(then),
+        (Some(then), _) => steps::then(upload, then),
+        // Until the replacement is durable a restart would find the old record, and trust what
+        // is at the chunk's place.
+        (None, _) => {
+            let rev = upload.stored.rev;
+            upload.guarded.entry(number).or_insert(rev);
+        }
+    }
+}
+
+fn give_back(place: ChunkPlace) -> Option<Then> {
+    match place {
+        ChunkPlace::Spool(extent) => Some(Then::FreeExtent(extent)),
+        ChunkPlace::Memory(body) => Some(Then::FreeMemory(body)),
+        ChunkPlace::Object | ChunkPlace::Discarded => None,
+    }
 }

@@ -144,15 +144,18 @@ impl Shard {
             (OpKind::DropBody { number, place, charge }, _) => {
                 stream::dropped(self, &upload_id, number, place, charge);
             }
+            (OpKind::Place { number }, Err(_))
+                if placing::is_vain(&self.uploads[&upload_id], number) =>
+            {
+                placing::placed(self, &upload_id, number);
+            }
             (kind, Err(_)) => {
                 let failed = Op { upload_id, kind, tries: op.tries };
                 self.cx.retry_later(op_id, failed);
                 return;
             }
             (OpKind::Record, Ok(_)) => steps::recorded(self, &upload_id),
-            (OpKind::Place { number, attempt }, Ok(_)) => {
-                placing::placed(self, &upload_id, number, attempt);
-            }
+            (OpKind::Place { number }, Ok(_)) => placing::placed(self, &upload_id, number),
             (OpKind::Hash { bytes }, Ok(outcome)) => {
                 ending::hashed(self, &upload_id, bytes, outcome);
             }
@@ -196,8 +199,13 @@ impl Shard {
         let upload = self.uploads.get_mut(&upload_id).expect("an operation's upload is kept");
         match op.kind {
             OpKind::Record => steps::emit(upload, &mut self.cx, op_id),
-            OpKind::Place { number, .. } => {
-                placing::emit_place(upload, &mut self.cx, op_id, number)
+            OpKind::Place { number } if placing::is_vain(upload, number) => {
+                self.cx.ops.remove(&op_id);
+                placing::placed(self, &upload_id, number);
+                self.advance(&upload_id);
+            }
+            OpKind::Place { number } => {
+                placing::emit_place(upload, &mut self.cx, op_id, number);
             }
             OpKind::Hash { bytes } => ending::emit_hash(upload, &mut self.cx, op_id, bytes),
             OpKind::Seal => ending::emit_seal(upload, &mut self.cx, op_id),

@@ -137,7 +137,7 @@ pub(crate) fn dropped(
     let upload = shard.uploads.get_mut(upload_id).expect("an upload outlives its chunks' writes");
     upload.dropping -= 1;
     if matches!(place, BodyPlace::Object { .. }) {
-        upload.busy.remove(&number);
+        upload.writes.end(number);
     }
 }
 

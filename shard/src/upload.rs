@@ -11,6 +11,7 @@ use crate::{
     ranges::Ranges,
     record::{ChunkPlace, Extent, State, StoredUpload, Transition},
     refuse,
+    writes::Writes,
 };
 
 /// What happens once a step is durable.
@@ -65,6 +66,14 @@ pub(crate) struct Hash {
     pub recorded_bytes: u64,
 }
 
+/// One copy from the spool to its place.
+#[derive(Debug)]
+pub(crate) struct Copying {
+    pub attempt: u32,
+    /// What it reads was replaced by `force`, and is given back when the copy has ended.
+    pub replaced: Option<Then>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Upload {
     /// As it will be once all queued steps are durable.
@@ -86,8 +95,11 @@ pub(crate) struct Upload {
     /// Recorded, but not at their place.
     pub unplaced: BTreeSet<u32>,
     /// Their place in the object is being written.
-    pub busy: BTreeSet<u32>,
-    pub places_in_flight: usize,
+    pub writes: Writes,
+    /// Being copied from the spool to their place.
+    pub copies: BTreeMap<u32, Copying>,
+    /// Chunks that have bytes at their place which are the record's until this `rev` is durable.
+    pub guarded: BTreeMap<u32, u64>,
     pub streams: BTreeSet<(u32, StreamKey)>,
     /// Bodies whose writes may still happen after their stream is gone.
     pub dropping: usize,
@@ -113,8 +125,9 @@ impl Upload {
             placed_crc64nvme: 0,
             stored_bytes: 0,
             unplaced: BTreeSet::new(),
-            busy: BTreeSet::new(),
-            places_in_flight: 0,
+            writes: Writes::default(),
+            copies: BTreeMap::new(),
+            guarded: BTreeMap::new(),
             streams: BTreeSet::new(),
             dropping: 0,
             memory: BTreeMap::new(),
@@ -142,9 +155,9 @@ impl Upload {
                 ChunkPlace::Spool(_) | ChunkPlace::Memory(_) => drop(self.unplaced.insert(number)),
             }
         }
-        self.front_bytes = self.bytes_before(self.received.front());
         (self.placed, self.placed_bytes, self.placed_crc64nvme) = (0, 0, 0);
         self.advance_placed();
+        self.front_bytes = self.bytes_before(self.received.front());
     }
 
     /// Counts a chunk that is new.
@@ -163,8 +176,12 @@ impl Upload {
         }
     }
 
+    /// Most is asked for just behind what is placed, so the sum goes on from there.
     fn bytes_before(&self, number: u32) -> u64 {
-        self.stored.chunks.range(..number).map(|(_, chunk)| chunk.bytes).sum()
+        let (from, bytes) =
+            if number >= self.placed { (self.placed, self.placed_bytes) } else { (0, 0) };
+        let behind = self.stored.chunks.range(from..number).map(|(_, chunk)| chunk.bytes);
+        bytes + behind.sum::<u64>()
     }
 
     /// Goes over what is at its place now, and sums it.

@@ -1,0 +1,4 @@
+//! The contract's rules, each as a test of a whole shard.
+
+mod places;
+mod rig;

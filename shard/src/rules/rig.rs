@@ -1,0 +1,418 @@
+//! A shard between a client and backends that do at once, or when told, what they are asked.
+
+#![allow(dead_code)]
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use sluice_proto::{
+    checksum::{Crc32c, Crc64Nvme},
+    error::{Reason, Refusal},
+    grpc::ChunkChecks,
+    ids::{ChunkCount, DriveId, Filename, NodeId, StoreId, UploadId},
+};
+
+use crate::{
+    Effect, Event, Shard, ShardConfig,
+    config::{Objects, Spool},
+    effect::{BodyPlace, CallReply, ChunkAck, PlaceFrom, StreamReply, UploadView},
+    event::{ChunkOpen, Claimed, Failure, Initiate, Outcome},
+    keys::{BodyId, CallId, Now, OpId, StreamKey},
+    record::{Object, State, StoredUpload, Transition, UploadSpec},
+};
+
+pub(super) const STORE: StoreId = StoreId(3);
+
+/// Long enough for whatever waits for an end.
+pub(super) const WAIT_MS: u64 = 10_000;
+
+pub(super) struct Rig {
+    pub shard: Shard,
+    pub now: Now,
+    /// Effects whose end is still to come, in the order asked.
+    pub held: VecDeque<Effect>,
+    pub stored: BTreeMap<UploadId, StoredUpload>,
+    pub partials: BTreeMap<UploadId, Vec<u8>>,
+    pub objects: BTreeMap<UploadId, (Vec<u8>, Object)>,
+    pub replies: BTreeMap<CallId, Result<CallReply, Refusal>>,
+    pub told: BTreeMap<StreamKey, Vec<StreamReply>>,
+    pub segments_removed: Vec<u32>,
+    bodies: BTreeMap<BodyId, (UploadId, BodyPlace, Vec<u8>)>,
+    spool: BTreeMap<(u32, u64), Vec<u8>>,
+    next: u64,
+}
+
+/// One chunk as a client sends it.
+#[derive(Clone)]
+pub(super) struct Send {
+    pub number: u32,
+    pub data: Vec<u8>,
+    pub is_last: bool,
+    pub force: bool,
+    pub checks: ChunkChecks,
+    pub end_wait: bool,
+}
+
+pub(super) fn send(number: u32, data: &[u8]) -> Send {
+    let checks = ChunkChecks::default();
+    let data = data.to_vec();
+    Send { number, data, is_last: false, force: false, checks, end_wait: false }
+}
+
+impl Send {
+    pub(super) fn last(self) -> Self {
+        Self { is_last: true, ..self }
+    }
+
+    pub(super) fn force(self) -> Self {
+        Self { force: true, ..self }
+    }
+
+    pub(super) fn summed(mut self) -> Self {
+        self.checks.crc32c = Some(Crc32c::of(&self.data));
+        self.checks.crc64nvme = Some(Crc64Nvme::of(&self.data));
+        self
+    }
+}
+
+pub(super) fn config() -> ShardConfig {
+    ShardConfig {
+        objects: Objects::Files,
+        spool: Spool::Disk,
+        max_chunk_bytes: 100,
+        max_upload_bytes: 10_000,
+        budget_bytes: 400,
+        hold_bytes: 50,
+        uploads_max: 8,
+        streams_max: 16,
+        waiting_max: 8,
+        chunk_records_max: 100,
+        admission_wait_ms: 1_000,
+        upload_lifetime_ms: 1_000_000,
+        ended_kept_ms: 1_000_000,
+        segment_bytes: 16 << 10,
+        spool_bytes_max: 64 << 10,
+        places_in_flight_max: 4,
+        hash_step_bytes: 64,
+        hash_record_bytes: 128,
+    }
+}
+
+pub(super) fn spec() -> UploadSpec {
+    UploadSpec {
+        tenant: "t".to_owned(),
+        drive_id: DriveId::parse("default").unwrap(),
+        node_id: NodeId::parse("n").unwrap(),
+        filename: Filename::parse("f").unwrap(),
+        mime_type: String::new(),
+        metadata: BTreeMap::new(),
+        expected_size_bytes: None,
+        chunk_size_bytes: None,
+        max_size_bytes: 10_000,
+        sha256: None,
+        hash: false,
+        if_not_exists: false,
+        request_id: None,
+        fingerprint: [0; 32],
+    }
+}
+
+impl Rig {
+    pub(super) fn new(config: ShardConfig) -> Self {
+        let mut rig = Self {
+            shard: Shard::new(config),
+            now: Now { mono_ms: 1_000, wall_ms: 1_000_000 },
+            held: VecDeque::new(),
+            stored: BTreeMap::new(),
+            partials: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            told: BTreeMap::new(),
+            segments_removed: Vec::new(),
+            bodies: BTreeMap::new(),
+            spool: BTreeMap::new(),
+            next: 0,
+        };
+        rig.event(Event::StoreLoaded { store: STORE, uploads: Vec::new(), segments: Vec::new() });
+        rig
+    }
+
+    /// The process dies with what it holds, and another takes its place.
+    pub(super) fn restart(&mut self, config: ShardConfig) {
+        self.shard = Shard::new(config);
+        self.held.clear();
+        self.bodies.clear();
+        let uploads = self.stored.values().cloned().collect();
+        self.event(Event::StoreLoaded { store: STORE, uploads, segments: Vec::new() });
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        let mut effects = Vec::new();
+        self.shard.apply(self.now, event, &mut effects);
+        for effect in effects {
+            self.take(effect);
+        }
+    }
+
+    fn take(&mut self, effect: Effect) {
+        match effect {
+            Effect::Stream { stream, reply } => self.told.entry(stream).or_default().push(reply),
+            Effect::Reply { call, result } => {
+                assert!(self.replies.insert(call, result).is_none(), "answered once");
+            }
+            Effect::OpenBody { body, upload_id, place, .. } => {
+                self.bodies.insert(body, (upload_id, place, Vec::new()));
+            }
+            Effect::Append { body, bytes, .. } => {
+                self.bodies.get_mut(&body).unwrap().2.extend_from_slice(&bytes);
+            }
+            Effect::FreeMemory { body } => drop(self.bodies.remove(&body).expect("held once")),
+            Effect::RemoveSegment { segment, .. } => self.segments_removed.push(segment),
+            held => self.held.push_back(held),
+        }
+    }
+
+    /// Takes the first held effect that is asked for.
+    pub(super) fn pick(&mut self, wanted: impl Fn(&Effect) -> bool) -> Effect {
+        let at = self.held.iter().position(wanted).expect("the effect is held");
+        self.held.remove(at).unwrap()
+    }
+
+    /// Does one effect, and tells its end.
+    pub(super) fn finish(&mut self, effect: Effect) {
+        let (op, outcome) = self.perform(effect);
+        self.event(Event::Done { op, result: Ok(outcome) });
+    }
+
+    pub(super) fn fail(&mut self, effect: &Effect, failure: Failure) {
+        self.event(Event::Done { op: op_of(effect), result: Err(failure) });
+    }
+
+    /// Does whatever is asked for until nothing is.
+    pub(super) fn settle(&mut self) {
+        while let Some(effect) = self.held.pop_front() {
+            self.finish(effect);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) -> (OpId, Outcome) {
+        let op = op_of(&effect);
+        match effect {
+            Effect::Record { upload_id, first_rev, wall_ms, steps, .. } => {
+                self.store(upload_id, first_rev, wall_ms, &steps);
+            }
+            Effect::Claim { .. } => return (op, Outcome::Claimed(Claimed::Granted)),
+            Effect::CloseBody { body, .. } => self.close(body),
+            Effect::DropBody { body, .. } => drop(self.bodies.remove(&body).expect("it was open")),
+            Effect::Place { upload_id, from, offset, bytes, .. } => {
+                let data = match from {
+                    PlaceFrom::Spool(extent) => {
+                        self.spool[&(extent.segment, extent.offset)].clone()
+                    }
+                    PlaceFrom::Memory(body) => self.bodies[&body].2.clone(),
+                };
+                assert_eq!(data.len() as u64, bytes);
+                self.write(upload_id, offset, &data);
+            }
+            Effect::Hash { upload_id, mut state, bytes, .. } => {
+                let from = state.bytes_hashed() as usize;
+                state.update(&self.partials[&upload_id][from..from + bytes as usize]);
+                return (op, Outcome::Hashed(state));
+            }
+            Effect::Seal { record, size_bytes, .. } => {
+                let mut partial = self.partials.remove(&record.upload_id).unwrap_or_default();
+                partial.resize(size_bytes as usize, 0);
+                let object = Object { size_bytes, crc64nvme: 0, sha256: None };
+                self.objects.entry(record.upload_id).or_insert((partial, object));
+            }
+            Effect::Finish { record, object, .. } => {
+                self.objects.get_mut(&record.upload_id).unwrap().1 = object;
+            }
+            Effect::RemovePartial { upload_id, .. } => drop(self.partials.remove(&upload_id)),
+            Effect::Release { .. } => {}
+            other => unreachable!("{other:?} has no end"),
+        }
+        (op, Outcome::Done)
+    }
+
+    fn store(&mut self, upload_id: UploadId, first_rev: u64, wall_ms: u64, steps: &[Transition]) {
+        for (rev, step) in (first_rev..).zip(steps) {
+            match step {
+                Transition::Create(record) => {
+                    let record = (**record).clone();
+                    let chunks = BTreeMap::new();
+                    let stored = StoredUpload { record, chunks, hash_state: None, rev };
+                    self.stored.insert(upload_id, stored);
+                }
+                Transition::Forget => drop(self.stored.remove(&upload_id).unwrap()),
+                step => {
+                    let stored = self.stored.get_mut(&upload_id).unwrap();
+                    assert_eq!(stored.rev + 1, rev, "no step is left out");
+                    stored.apply(step, wall_ms);
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, body: BodyId) {
+        let (upload_id, place, data) = self.bodies[&body].clone();
+        match place {
+            BodyPlace::Object { offset } => self.write(upload_id, offset, &data),
+            BodyPlace::Spool(at) => drop(self.spool.insert((at.segment, at.offset), data)),
+            BodyPlace::Memory => return,
+            BodyPlace::Discard => {}
+        }
+        self.bodies.remove(&body);
+    }
+
+    fn write(&mut self, upload_id: UploadId, offset: u64, data: &[u8]) {
+        let partial = self.partials.entry(upload_id).or_default();
+        let end = offset as usize + data.len();
+        partial.resize(partial.len().max(end), 0);
+        partial[offset as usize..end].copy_from_slice(data);
+    }
+
+    pub(super) fn pass_ms(&mut self, ms: u64) {
+        self.now.mono_ms += ms;
+        self.now.wall_ms += ms;
+        self.event(Event::Tick);
+    }
+
+    fn fresh(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Asks for an upload.
+    pub(super) fn initiate(&mut self, spec: UploadSpec) -> (UploadId, CallId) {
+        let number = self.fresh();
+        let mut random = [0; 15];
+        random[..8].copy_from_slice(&number.to_be_bytes());
+        let upload_id = UploadId::new(1, STORE, random);
+        let call = CallId(number);
+        self.event(Event::Initiate(Box::new(Initiate { call, upload_id, spec })));
+        (upload_id, call)
+    }
+
+    /// Makes an upload.
+    pub(super) fn upload(&mut self, spec: UploadSpec) -> UploadId {
+        let (upload_id, call) = self.initiate(spec);
+        self.settle();
+        assert!(matches!(self.replies[&call], Ok(CallReply::Initiated { .. })));
+        upload_id
+    }
+
+    /// Sends a chunk's header.
+    pub(super) fn open(&mut self, upload_id: UploadId, send: &Send) -> StreamKey {
+        let stream = StreamKey(self.fresh());
+        self.event(Event::ChunkOpen(Box::new(ChunkOpen {
+            stream,
+            tenant: "t".to_owned(),
+            upload_id,
+            number: send.number,
+            is_last: send.is_last,
+            force: send.force,
+            checks: send.checks,
+            data_bytes: send.data.len() as u64,
+            end_wait_until_ms: send.end_wait.then_some(self.now.mono_ms + WAIT_MS),
+        })));
+        stream
+    }
+
+    /// Sends a chunk's bytes, in two pieces.
+    pub(super) fn body(&mut self, stream: StreamKey, send: &Send) {
+        let (head, tail) = send.data.split_at(send.data.len() / 2);
+        for piece in [head, tail] {
+            self.event(Event::ChunkPiece { stream, bytes: Bytes::copy_from_slice(piece) });
+        }
+        let Send { is_last, force, checks, .. } = *send;
+        self.event(Event::ChunkEnd { stream, is_last, force, checks });
+    }
+
+    /// Sends a chunk and does whatever it takes; its answer.
+    pub(super) fn chunk(&mut self, upload_id: UploadId, send: &Send) -> Result<ChunkAck, Reason> {
+        let stream = self.open(upload_id, send);
+        if self.answer(stream).is_none() {
+            self.body(stream, send);
+        }
+        self.settle();
+        self.answer(stream).expect("a chunk is answered")
+    }
+
+    /// The last word on a chunk, if it was spoken.
+    pub(super) fn answer(&self, stream: StreamKey) -> Option<Result<ChunkAck, Reason>> {
+        match self.told.get(&stream)?.last()? {
+            StreamReply::Acked(ack) => Some(Ok(*ack)),
+            StreamReply::Refused(refusal) => Some(Err(refusal.reason)),
+            StreamReply::Granted { .. } | StreamReply::Parked => None,
+        }
+    }
+
+    pub(super) fn ask_complete(&mut self, upload_id: UploadId, total: Option<i32>) -> CallId {
+        let call = CallId(self.fresh());
+        let total_chunks = total.map(|total| ChunkCount::new(total).unwrap());
+        let wait_until_ms = self.now.mono_ms + WAIT_MS;
+        let tenant = "t".to_owned();
+        let sha256 = None;
+        let event =
+            Event::Complete { call, tenant, upload_id, total_chunks, sha256, wait_until_ms };
+        self.event(event);
+        call
+    }
+
+    pub(super) fn complete(
+        &mut self,
+        upload_id: UploadId,
+        total: Option<i32>,
+    ) -> Result<UploadView, Refusal> {
+        let call = self.ask_complete(upload_id, total);
+        self.settle();
+        match self.replies[&call].clone()? {
+            CallReply::Completed(view) => Ok(*view),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn abort(&mut self, upload_id: UploadId) -> Result<(), Reason> {
+        let call = CallId(self.fresh());
+        self.event(Event::Abort { call, tenant: "t".to_owned(), upload_id });
+        self.settle();
+        self.replies[&call].clone().map(drop).map_err(|refusal| refusal.reason)
+    }
+
+    pub(super) fn view(&mut self, upload_id: UploadId) -> Result<UploadView, Reason> {
+        let call = CallId(self.fresh());
+        let (tenant, from_chunk, ranges_max) = ("t".to_owned(), 0, 1_000);
+        self.event(Event::Status { call, tenant, upload_id, from_chunk, ranges_max });
+        match self.replies[&call].clone() {
+            Ok(CallReply::Status { upload, .. }) => Ok(*upload),
+            Ok(other) => panic!("{other:?}"),
+            Err(refusal) => Err(refusal.reason),
+        }
+    }
+
+    pub(super) fn state(&mut self, upload_id: UploadId) -> State {
+        self.view(upload_id).unwrap().record.state
+    }
+
+    /// The object's bytes.
+    pub(super) fn object(&self, upload_id: UploadId) -> &[u8] {
+        &self.objects[&upload_id].0
+    }
+}
+
+fn op_of(effect: &Effect) -> OpId {
+    match *effect {
+        Effect::Record { op, .. }
+        | Effect::Claim { op, .. }
+        | Effect::Finish { op, .. }
+        | Effect::Release { op, .. }
+        | Effect::CloseBody { op, .. }
+        | Effect::DropBody { op, .. }
+        | Effect::Place { op, .. }
+        | Effect::Hash { op, .. }
+        | Effect::Seal { op, .. }
+        | Effect::RemovePartial { op, .. } => op,
+        ref other => unreachable!("{other:?} has no end"),
+    }
+}
