@@ -4,6 +4,7 @@
 //! adapters of services. Not here: any rule about an upload (that is `sluice-shard`), and
 //! anything that names a reactor (that is `sluice-io`).
 
+pub mod admin;
 pub mod command;
 pub mod config;
 pub mod doctor;

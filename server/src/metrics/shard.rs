@@ -27,7 +27,7 @@ pub struct ShardMetrics {
 
 /// What takes more than a cell.
 #[derive(Debug, Clone)]
-pub(super) struct Recorded {
+pub(crate) struct Recorded {
     /// By method and code; made when first needed, as most never are.
     pub rpc: Vec<Option<Box<Distribution>>>,
     pub rates: [Rate; Method::COUNT],
@@ -63,16 +63,16 @@ pub struct ShardGauges {
 pub struct ShardSnapshot {
     /// What was looked at.
     pub gauges: ShardGauges,
-    pub(super) in_flight: [u64; Method::COUNT],
-    pub(super) connections: u64,
-    pub(super) received_bytes: u64,
-    pub(super) chunks: [u64; ChunkResult::COUNT],
-    pub(super) chunks_misrouted: u64,
-    pub(super) refusals: [u64; REASONS],
-    pub(super) integrity_failures: [u64; Stage::COUNT],
-    pub(super) busy_us: u64,
-    pub(super) calls_per_second: [f64; Method::COUNT],
-    pub(super) recorded: Recorded,
+    pub(crate) in_flight: [u64; Method::COUNT],
+    pub(crate) connections: u64,
+    pub(crate) received_bytes: u64,
+    pub(crate) chunks: [u64; ChunkResult::COUNT],
+    pub(crate) chunks_misrouted: u64,
+    pub(crate) refusals: [u64; REASONS],
+    pub(crate) integrity_failures: [u64; Stage::COUNT],
+    pub(crate) busy_us: u64,
+    pub(crate) calls_per_second: [f64; Method::COUNT],
+    pub(crate) recorded: Recorded,
 }
 
 impl Default for ShardMetrics {
@@ -221,13 +221,26 @@ impl ShardSnapshot {
     ///
     /// # Panics
     /// When there is no shard.
-    pub(super) fn total(shards: &[Self]) -> Self {
+    pub(crate) fn total(shards: &[Self]) -> Self {
         let (first, rest) = shards.split_first().expect("a process has at least one shard");
         let mut total = first.clone();
         for shard in rest {
             total.add(shard);
         }
         total
+    }
+
+    /// All ended calls of a method together, and how many were OK; `None` if there were none.
+    pub(crate) fn calls(&self, method: Method) -> Option<(Distribution, u64)> {
+        let by_code = RpcCode::ALL.iter().filter_map(|&code| self.rpc(method, code));
+        let all = by_code.fold(None, |all: Option<Distribution>, next| match all {
+            None => Some(next.clone()),
+            Some(mut all) => {
+                all.merge(next);
+                Some(all)
+            }
+        })?;
+        Some((all, self.rpc(method, RpcCode::Ok).map_or(0, Distribution::count)))
     }
 
     pub(super) fn rpc(&self, method: Method, code: RpcCode) -> Option<&Distribution> {

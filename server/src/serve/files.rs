@@ -1,0 +1,121 @@
+//! Where an upload's bytes are on disk, and the files that are open.
+
+use std::{cell::RefCell, collections::HashMap, io, path::PathBuf, rc::Rc};
+
+use sluice_io::{
+    disk,
+    reactor::file::{BufferPool, File},
+};
+use sluice_proto::ids::{StoreId, UploadId};
+use sluice_shard::record::{Extent, UploadRecord};
+
+/// More open files than this are closed when their last user is done.
+const OPEN_FILES_MAX: usize = 512;
+
+/// Idle write buffers that a shard keeps.
+const BUFFERS_KEPT: usize = 16;
+
+/// The data directory as one shard sees it. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Files(Rc<Inner>);
+
+struct Inner {
+    root: PathBuf,
+    segment_bytes: u64,
+    partials: RefCell<HashMap<UploadId, File>>,
+    segments: RefCell<HashMap<(u16, u32), File>>,
+    buffers: BufferPool,
+}
+
+impl Files {
+    pub(crate) fn new(root: PathBuf, segment_bytes: u64) -> Self {
+        Self(Rc::new(Inner {
+            root,
+            segment_bytes,
+            partials: RefCell::default(),
+            segments: RefCell::default(),
+            buffers: BufferPool::new(BUFFERS_KEPT),
+        }))
+    }
+
+    pub(crate) fn buffers(&self) -> BufferPool {
+        self.0.buffers.clone()
+    }
+
+    pub(crate) fn partial_path(&self, upload_id: &UploadId) -> PathBuf {
+        disk::partial_path(&self.0.root, upload_id.store().0, &upload_id.to_string())
+    }
+
+    pub(crate) fn object_path(&self, record: &UploadRecord) -> PathBuf {
+        let folders = [record.spec.drive_id.as_str(), record.spec.node_id.as_str()];
+        disk::object_path(&self.0.root, folders, &record.upload_id.to_string())
+    }
+
+    pub(crate) fn segment_path(&self, store: StoreId, segment: u32) -> PathBuf {
+        disk::segment_path(&self.0.root, store.0, segment)
+    }
+
+    /// The partial object to write to, made if it isn't there.
+    pub(crate) async fn partial(&self, upload_id: &UploadId) -> io::Result<File> {
+        if let Some(file) = self.0.partials.borrow().get(upload_id) {
+            return Ok(file.clone());
+        }
+        let path = self.partial_path(upload_id);
+        let file = match File::open(&path).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => File::create(&path).await?,
+            opened => opened?,
+        };
+        let mut open = self.0.partials.borrow_mut();
+        // Another body may have opened it in the meantime: both see the same file.
+        Ok(open.entry(*upload_id).or_insert(file).clone())
+    }
+
+    /// The bytes of an upload to read: the partial object, or the whole one if a crash came
+    /// between the rename and its record.
+    pub(crate) async fn readable(&self, record: &UploadRecord) -> io::Result<File> {
+        if let Some(file) = self.0.partials.borrow().get(&record.upload_id) {
+            return Ok(file.clone());
+        }
+        match File::open(&self.partial_path(&record.upload_id)).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                File::open(&self.object_path(record)).await
+            }
+            opened => opened,
+        }
+    }
+
+    /// The segment that holds an extent, made and preallocated if it isn't there.
+    pub(crate) async fn segment(&self, store: StoreId, extent: Extent) -> io::Result<File> {
+        let key = (store.0, extent.segment);
+        if let Some(file) = self.0.segments.borrow().get(&key) {
+            return Ok(file.clone());
+        }
+        let path = self.segment_path(store, extent.segment);
+        let file = match File::open(&path).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let file = File::create(&path).await?;
+                file.preallocate(self.0.segment_bytes).await?;
+                file
+            }
+            opened => opened?,
+        };
+        Ok(self.0.segments.borrow_mut().entry(key).or_insert(file).clone())
+    }
+
+    /// The upload's partial object isn't written any more.
+    pub(crate) fn close_partial(&self, upload_id: &UploadId) {
+        self.0.partials.borrow_mut().remove(upload_id);
+    }
+
+    /// A body of the upload ended; keeps its file open unless too many are.
+    pub(crate) fn used_partial(&self, upload_id: &UploadId) {
+        let mut partials = self.0.partials.borrow_mut();
+        if partials.len() > OPEN_FILES_MAX {
+            partials.remove(upload_id);
+        }
+    }
+
+    pub(crate) fn close_segment(&self, store: StoreId, segment: u32) {
+        self.0.segments.borrow_mut().remove(&(store.0, segment));
+    }
+}
