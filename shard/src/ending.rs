@@ -66,16 +66,21 @@ pub(crate) fn emit_hash(upload: &Upload, cx: &mut Context, op: OpId, bytes: u64)
 pub(crate) fn hashed(shard: &mut Shard, upload_id: &UploadId, bytes: u64, outcome: Outcome) {
     let Outcome::Hashed(state) = outcome else { unreachable!("a hash ended with {outcome:?}") };
     let upload = shard.uploads.get_mut(upload_id).expect("an operation's upload is kept");
-    let open = upload.state() <= State::Uploading;
+    let open = upload.state() <= State::Completing;
     let hash = upload.hash.as_mut().expect("it was being hashed");
     assert_eq!(state.bytes_hashed(), hash.state.bytes_hashed() + bytes, "hashed the range asked");
     (hash.state, hash.running_bytes) = (*state, 0);
     let unrecorded_bytes = hash.state.bytes_hashed() - hash.recorded_bytes;
     if unrecorded_bytes >= shard.cx.config.hash_record_bytes && open {
-        hash.recorded_bytes = hash.state.bytes_hashed();
-        let state = hash.state.export();
-        steps::take(upload, &mut shard.cx, Transition::HashState(state));
+        record_hash(upload, &mut shard.cx);
     }
+}
+
+fn record_hash(upload: &mut Upload, cx: &mut Context) {
+    let hash = upload.hash.as_mut().expect("it is being hashed");
+    hash.recorded_bytes = hash.state.bytes_hashed();
+    let state = hash.state.export();
+    steps::take(upload, cx, Transition::HashState(state));
 }
 
 /// Goes on to the object once every byte is at its place and hashed.
@@ -84,6 +89,13 @@ fn try_end(upload: &mut Upload, cx: &mut Context) {
     let hashed =
         upload.hash.as_ref().is_none_or(|hash| hash.state.bytes_hashed() == upload.placed_bytes);
     if !settled || !hashed {
+        return;
+    }
+    // What is sealed isn't opened again: neither a copy nor the hash may be left to be redone.
+    if upload.hash.as_ref().is_some_and(|hash| hash.recorded_bytes < upload.placed_bytes) {
+        record_hash(upload, cx);
+    }
+    if upload.durable_rev < upload.stored.rev {
         return;
     }
     assert_eq!(Some(upload.placed), upload.stored.record.total_chunks, "no hole");

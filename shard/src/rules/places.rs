@@ -82,6 +82,27 @@ fn what_is_copied_is_not_freed_under_the_copy() {
     assert_eq!(rig.segments_removed.len(), 1, "both attempts were in one segment");
 }
 
+/// What is sealed is never opened again, so whatever recovery would redo on it is durable first.
+#[test]
+fn all_steps_are_durable_before_the_object_is_sealed() {
+    let mut rig = Rig::new(config());
+    let upload = rig.upload(crate::record::UploadSpec { hash: true, ..spec() });
+    rig.chunk(upload, &send(1, &[1; 20]).last()).unwrap();
+    let first = send(0, &[9; 20]);
+    let stream = rig.open(upload, &first);
+    rig.body(stream, &first);
+    while let Some(effect) = rig.held.pop_front() {
+        if let Effect::Seal { .. } = effect {
+            let stored = &rig.stored[&upload];
+            assert!(stored.chunks.values().all(|chunk| chunk.place == ChunkPlace::Object));
+            let hashed = stored.hash_state.as_deref().map(|state| &state[32..40]);
+            assert_eq!(hashed, Some(40u64.to_be_bytes().as_slice()));
+        }
+        rig.finish(effect);
+    }
+    assert_eq!(rig.state(upload), State::Completed);
+}
+
 #[test]
 fn bytes_go_straight_to_their_place_when_it_is_known() {
     let mut rig = Rig::new(config());
