@@ -171,6 +171,8 @@ fn listeners_share_an_address_and_a_dropped_one_refuses() {
         drop(first);
         let refused = Stream::connect(address, LATE).await;
         assert_eq!(refused.err().unwrap().kind(), ErrorKind::ConnectionRefused);
+        // Connections that the first one accepted linger, and don't stop the next.
+        Listener::bind(address).unwrap();
     };
     with_client(serve, drop);
 }

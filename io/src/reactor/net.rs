@@ -43,7 +43,7 @@ impl Listener {
     pub fn bind(address: SocketAddr) -> io::Result<Listener> {
         let domain = Domain::for_address(address);
         let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
+        // After a restart it also takes an address whose old connections linger.
         socket.set_reuse_port(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
