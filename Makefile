@@ -1,17 +1,27 @@
 # Everything a developer runs. Each target says what it does before it does it.
-.PHONY: build test check fmt clippy doc deny shellcheck preflight
+.PHONY: run build test check fmt clippy doc deny shellcheck preflight test-tools
+
+# What the tests build and release does not: the places at which a test lets a server die.
+TEST_FEATURES = --features sluice-server/failpoints
 
 preflight:
 	@scripts/preflight
+
+run: build
+	@echo "run: serving; Ctrl-C ends it"
+	@./sluice serve
 
 build: preflight
 	@echo "build: an optimised ./sluice"
 	cargo build --release --locked -p sluice-server
 	ln -sf target/release/sluice sluice
 
-test: preflight
-	@echo "test: every crate's unit, property and integration tests"
-	cargo test --workspace --locked
+test-tools:
+	@scripts/test-tools
+
+test: preflight test-tools
+	@echo "test: every crate's unit and property tests, then whole servers under real clients"
+	cargo test --workspace --locked $(TEST_FEATURES)
 
 check: fmt clippy test doc deny shellcheck
 	@echo "check: all passed"
@@ -22,7 +32,8 @@ fmt:
 
 clippy: preflight
 	@echo "clippy: lints, each warning an error"
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --locked $(TEST_FEATURES) -- -D warnings
+	cargo clippy --workspace --lib --bins --locked -- -D warnings
 
 doc: preflight
 	@echo "doc: the API pages, each warning an error"
