@@ -15,7 +15,7 @@ use crate::{
     initiate,
     keys::{Now, OpId},
     placing,
-    record::State,
+    record::{State, UploadRecord},
     recover, steps, stream,
     timers::Timer,
     upload::Upload,
@@ -66,6 +66,12 @@ impl Shard {
             admission::admit_waiting(self);
         }
         std::mem::swap(&mut self.cx.effects, effects);
+    }
+
+    /// What is recorded of an upload, or will be once its steps are durable.
+    #[must_use]
+    pub fn record(&self, upload_id: &UploadId) -> Option<&UploadRecord> {
+        self.uploads.get(upload_id).map(|upload| &upload.stored.record)
     }
 
     /// When [`Event::Tick`] is due, monotonic ms.

@@ -1,7 +1,11 @@
 //! Where bytes are written, and that no two writers ever meet.
 
 use super::rig::{Rig, config, send, spec};
-use crate::{Effect, effect::PlaceFrom, record::ChunkPlace};
+use crate::{
+    Effect,
+    effect::PlaceFrom,
+    record::{ChunkPlace, State},
+};
 
 fn is_record(effect: &Effect) -> bool {
     matches!(effect, Effect::Record { .. })
