@@ -166,9 +166,7 @@ impl Lane {
                 }
             }
             Piece::Padding { stream, bytes } => {
-                if self.credit.received(stream, bytes).map_err(violation)? == Arrival::Keep {
-                    self.credit.release(stream, bytes);
-                }
+                self.credit.h2_consumed(stream, bytes).map_err(violation)?;
             }
             Piece::Foreign { stream, bytes } => {
                 self.credit.h2_consumed(stream, bytes).map_err(violation)?;
