@@ -67,6 +67,18 @@ pub async fn seal(partial: &Path, object: &Path, bytes: u64) -> io::Result<()> {
     file::sync_folder(partial.parent().expect("partial files lie in folders")).await
 }
 
+/// Whether there is no file of this name.
+///
+/// # Errors
+/// What the file system answers.
+pub async fn is_missing(path: &Path) -> io::Result<bool> {
+    match File::open(path).await {
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// Removes a file; one that is gone is as good as removed.
 ///
 /// # Errors

@@ -9,4 +9,4 @@ mod layout;
 
 pub use body::{BodyWriter, RangeReader};
 pub use directory::{DataDirectory, Identity, OpenError};
-pub use layout::{escape, object_path, partial_path, remove, seal, segment_path};
+pub use layout::{escape, is_missing, object_path, partial_path, remove, seal, segment_path};
