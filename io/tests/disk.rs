@@ -72,6 +72,41 @@ fn bodies_written_side_by_side_do_not_touch_each_other() {
 }
 
 #[test]
+fn a_body_given_up_writes_no_more_once_that_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f");
+    on_executor(move || async move {
+        let bytes: u64 = 3 << 20;
+        let file = File::create(&path).await.unwrap();
+        let pool = BufferPool::new(4);
+        let (given_up, kept) = (pattern(1, bytes), pattern(2, bytes));
+        for _ in 0..20 {
+            let mut writer = BodyWriter::new(file.clone(), pool.clone(), 0, bytes);
+            writer.append_slice(&given_up[..2 << 20]).await.unwrap();
+            writer.abandon().await;
+            // No await in between: a write that were still under way would land on this one.
+            std::fs::write(&path, &kept).unwrap();
+            glommio::timer::sleep(std::time::Duration::from_millis(2)).await;
+            assert!(std::fs::read(&path).unwrap() == kept);
+        }
+    });
+}
+
+#[test]
+fn only_a_name_that_is_not_there_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().to_owned();
+    on_executor(move || async move {
+        let file = folder.join("f");
+        assert!(disk::is_missing(&file).await.unwrap());
+        std::fs::write(&file, "x").unwrap();
+        assert!(!disk::is_missing(&file).await.unwrap());
+        // What can't be told is an error, not an answer.
+        assert!(disk::is_missing(&file.join("below")).await.is_err());
+    });
+}
+
+#[test]
 fn a_file_system_without_direct_io_works_too() {
     let Ok(dir) = tempfile::tempdir_in("/dev/shm") else { return };
     let folder = dir.path().to_owned();

@@ -80,7 +80,17 @@ impl BodyWriter {
     /// # Panics
     /// When the body would become longer than announced.
     pub async fn append(&mut self, piece: Bytes) -> io::Result<()> {
-        let mut rest = &piece[..];
+        self.append_slice(&piece).await
+    }
+
+    /// As [`append`](Self::append), from a slice.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    ///
+    /// # Panics
+    /// As [`append`](Self::append).
+    pub async fn append_slice(&mut self, mut rest: &[u8]) -> io::Result<()> {
         assert!(rest.len() as u64 <= self.end - self.position, "more bytes than announced");
         while !rest.is_empty() {
             if self.filling.is_none() {
@@ -113,6 +123,14 @@ impl BodyWriter {
             self.await_oldest().await?;
         }
         if sync { self.file.sync_data().await } else { Ok(()) }
+    }
+
+    /// Gives the body up: waits until no write of it can still happen.
+    pub async fn abandon(mut self) {
+        while !self.in_flight.is_empty() {
+            // The range holds anything now, so how a write ended says nothing.
+            drop(self.await_oldest().await);
+        }
     }
 
     async fn await_oldest(&mut self) -> io::Result<()> {
