@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use glommio::{Latency, Shares, TaskQueueHandle};
 
@@ -51,6 +52,14 @@ fn background_queue() -> TaskQueueHandle {
     let queue = executor.create_task_queue(shares, Latency::NotImportant, "background");
     BACKGROUND.set(Some((id, queue)));
     queue
+}
+
+/// How long this executor was busy since it started: all but its sleep.
+///
+/// # Panics
+/// Outside an executor.
+pub fn busy() -> Duration {
+    glommio::executor().executor_stats().total_runtime()
 }
 
 /// Lets the other tasks of the caller's queue run once.

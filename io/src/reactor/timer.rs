@@ -13,12 +13,17 @@ use glommio::timer::Timer;
 /// A longer sleep is cut to this, as adding it to the clock could overflow.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// Milliseconds on a clock that only goes forward, from the first call in this process; the same
+/// Milliseconds on a clock that only goes forward, from its first use in this process; the same
 /// clock on every thread.
-#[expect(clippy::disallowed_methods, reason = "all others take the time from here")]
 pub fn now_ms() -> u64 {
+    now_us() / 1000
+}
+
+/// As [`now_ms`], in microseconds: for durations that are shown.
+#[expect(clippy::disallowed_methods, reason = "all others take the time from here")]
+pub fn now_us() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
-    START.get_or_init(Instant::now).elapsed().as_millis() as u64
+    START.get_or_init(Instant::now).elapsed().as_micros() as u64
 }
 
 /// Sleeps for `duration`, and for no longer than ten years.

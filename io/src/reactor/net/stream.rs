@@ -55,6 +55,14 @@ impl Stream {
         self.peer
     }
 
+    /// This end's address: where the peer reached us.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.socket.local_addr()?)
+    }
+
     /// Reads what is there into `buffer`; 0 bytes mean that the peer sends no more (or that
     /// `buffer` is empty).
     ///
