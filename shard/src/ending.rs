@@ -272,8 +272,8 @@ pub(crate) fn forget(shard: &mut Shard, upload_id: &UploadId) {
         cx.timers.set(cx.now.wall_ms + FORGET_AGAIN_MS, Timer::Forget(*upload_id));
         return;
     }
+    upload.ending = Ending::Forgotten;
     steps::take(upload, cx, Transition::Forget);
-    steps::then(upload, Then::Remove);
 }
 
 /// Answers at once if the end is known, else when it is, or when the time is over.

@@ -14,7 +14,7 @@ use crate::{
     shard::Shard,
     steps,
     timers::Timer,
-    upload::{Then, Upload},
+    upload::{Ending, Then, Upload},
 };
 
 pub(crate) fn initiate(shard: &mut Shard, request: Box<Initiate>) {
@@ -55,6 +55,10 @@ pub(crate) fn claimed(shard: &mut Shard, request: Box<Initiate>, result: Result<
 fn begin(shard: &mut Shard, request: Initiate) {
     let Initiate { call, upload_id, spec } = request;
     if let Some(upload) = shard.uploads.get_mut(&upload_id) {
+        if upload.ending == Ending::Forgotten {
+            // A repeat of the request will not be told of this upload any more.
+            return shard.cx.reply(call, Err(refuse::backend_down()));
+        }
         steps::then(upload, Then::Initiated { call, duplicate: true });
         return;
     }

@@ -18,7 +18,7 @@ use crate::{
     record::{State, UploadRecord},
     recover, steps, stream,
     timers::Timer,
-    upload::Upload,
+    upload::{Ending, Upload},
 };
 
 /// All that one core owns and decides.
@@ -245,7 +245,10 @@ impl Shard {
             return Err(crate::refuse::loading());
         }
         match self.uploads.get_mut(upload_id) {
-            Some(upload) if upload.stored.record.spec.tenant == tenant => {
+            Some(upload)
+                if upload.stored.record.spec.tenant == tenant
+                    && upload.ending != Ending::Forgotten =>
+            {
                 Ok((upload, &mut self.cx))
             }
             _ => Err(crate::refuse::unknown(upload_id)),

@@ -54,6 +54,7 @@ pub(crate) fn recorded(shard: &mut Shard, upload_id: &UploadId) {
     let (_, steps) = upload.recording.take().expect("steps were under way");
     upload.durable_rev += steps.len() as u64;
     if matches!(steps.last(), Some(Transition::Forget)) {
+        run(upload, &mut shard.cx);
         let gone = shard.uploads.remove(upload_id).expect("it was there");
         shard.cx.chunk_records -= gone.stored.chunks.len();
     }
@@ -88,7 +89,6 @@ fn happen(upload: &mut Upload, cx: &mut Context, then: Then) {
         }
         Then::FreeAll => ending::free_all(upload, cx),
         Then::Cleanup => ending::begin_sweep(upload, cx),
-        Then::Remove => {}
     }
 }
 

@@ -26,7 +26,6 @@ pub(crate) enum Then {
     FreeMemory(BodyId),
     FreeAll,
     Cleanup,
-    Remove,
 }
 
 /// A chunk's ack that may wait for the end of the upload.
@@ -55,6 +54,8 @@ pub(crate) enum Ending {
     Recorded,
     Sweeping,
     Swept,
+    /// On its way out of the store: whoever asks from now on finds nothing.
+    Forgotten,
 }
 
 /// The SHA-256 of the front.

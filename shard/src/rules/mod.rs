@@ -1,4 +1,5 @@
 //! The contract's rules, each as a test of a whole shard.
 
+mod ends;
 mod places;
 mod rig;
