@@ -18,9 +18,6 @@ use crate::{
     upload::{EndWaiter, Ending, Then, Upload},
 };
 
-/// From here on the end is durable, and whoever asks is told at once.
-pub(crate) const TOLD: Ending = Ending::Sweeping;
-
 /// How long a forgotten upload waits for chunks that are still being compared.
 const FORGET_AGAIN_MS: u64 = 1_000;
 
@@ -283,7 +280,7 @@ pub(crate) fn await_end(
     waiter: EndWaiter,
     wait_until_ms: u64,
 ) {
-    if upload.ending >= TOLD {
+    if upload.is_told() {
         return answer(upload, cx, waiter);
     }
     upload.end_waiters.push((wait_until_ms, waiter));
@@ -310,7 +307,7 @@ fn answer(upload: &Upload, cx: &mut Context, waiter: EndWaiter) {
             cx.tell(waiter.stream, StreamReply::Acked(ack));
         }
         EndWaiter::Call(call) => {
-            let result = match (upload.state(), &upload.stored.record.error) {
+            let result = match (upload.told_state(), &upload.stored.record.error) {
                 (State::Failed, Some(error)) => Err(refuse::failed(error)),
                 (State::Failed | State::Aborted | State::Expired, _) => {
                     Err(refuse::ended(&upload.stored.record))

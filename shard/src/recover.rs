@@ -4,7 +4,6 @@ use sluice_proto::ids::StoreId;
 
 use crate::{
     effect::Effect,
-    ending,
     extents::Extents,
     record::{ChunkPlace, State, StoredUpload, Transition},
     shard::Shard,
@@ -85,5 +84,5 @@ fn lose_memory(upload: &mut Upload, shard: &mut Shard) {
     }
     shard.cx.chunk_records -= lost.len();
     upload.recount();
-    debug_assert!(upload.ending < ending::TOLD);
+    debug_assert!(!upload.is_told());
 }

@@ -94,7 +94,7 @@ fn happen(upload: &mut Upload, cx: &mut Context, then: Then) {
 
 fn ack(upload: &mut Upload, cx: &mut Context, waiter: EndWaiterStream) {
     match waiter.wait_until_ms {
-        Some(wait_until_ms) if upload.is_whole() && upload.ending < ending::TOLD => {
+        Some(wait_until_ms) if upload.is_whole() && !upload.is_told() => {
             ending::await_end(upload, cx, EndWaiter::Stream(waiter), wait_until_ms);
         }
         _ => {

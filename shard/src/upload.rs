@@ -310,9 +310,31 @@ impl Upload {
         self.stored.record.state
     }
 
+    /// Whether its end, if it has come, is durable.
+    pub(crate) fn is_told(&self) -> bool {
+        self.ending >= Ending::Sweeping
+    }
+
+    /// The state that can be told: an end only once it is durable.
+    pub(crate) fn told_state(&self) -> State {
+        match self.state() {
+            State::Completed | State::Failed if !self.is_told() => State::Completing,
+            State::Aborted | State::Expired if !self.is_told() => {
+                let is_empty = self.stored.chunks.is_empty();
+                if is_empty { State::Pending } else { State::Uploading }
+            }
+            state => state,
+        }
+    }
+
     pub(crate) fn view(&self) -> UploadView {
+        let mut record = self.stored.record.clone();
+        if !self.is_told() {
+            record.state = self.told_state();
+            (record.object, record.error, record.cleanup_pending) = (None, None, false);
+        }
         UploadView {
-            record: self.stored.record.clone(),
+            record,
             received_bytes: self.received_bytes,
             received_count: self.received.count(),
             stored_bytes: self.stored_bytes,
@@ -326,7 +348,7 @@ impl Upload {
             received_bytes: self.received_bytes,
             received_count: self.received.count(),
             duplicate: waiter.duplicate,
-            state: self.state(),
+            state: self.told_state(),
             spooled,
         }
     }
