@@ -14,7 +14,7 @@ use crate::{
     event::Initiate,
     extents::Extents,
     keys::{BodyId, CallId, Now, OpId, StreamKey},
-    record::Extent,
+    record::{Extent, UploadRecord},
     stream::Stream,
     timers::{Timer, Timers},
 };
@@ -34,11 +34,21 @@ pub(crate) struct Op {
 #[derive(Debug)]
 pub(crate) enum OpKind {
     Claim(Box<Initiate>),
+    /// Gives back what a failed claim may have taken.
+    Unclaim(Box<UploadRecord>),
     Record,
     CloseBody(StreamKey),
-    DropBody { number: u32, place: BodyPlace, charge: Option<Charge> },
-    Place { number: u32 },
-    Hash { bytes: u64 },
+    DropBody {
+        number: u32,
+        place: BodyPlace,
+        charge: Option<Charge>,
+    },
+    Place {
+        number: u32,
+    },
+    Hash {
+        bytes: u64,
+    },
     Seal,
     Finish,
     RemovePartial,

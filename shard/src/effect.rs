@@ -61,7 +61,8 @@ pub enum Effect {
         /// Its object.
         object: Object,
     },
-    /// Gives the claims back, with the event row, in one metadata transaction.
+    /// Gives the claims back, with the event row, in one metadata transaction. Where nothing is
+    /// claimed there is nothing to do: not even the event row.
     Release {
         /// Ends with `Outcome::Done`.
         op: OpId,

@@ -171,8 +171,8 @@ pub enum Claimed {
     Refused(Refusal),
 }
 
-/// How an effect failed. Everything is tried again, but writing a chunk's body: there the client
-/// sends again.
+/// How an effect failed: it may have happened or not, but won't happen any more. Everything is
+/// tried again, but writing a chunk's body and a claim: there the client asks again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// No room: disk or database full.

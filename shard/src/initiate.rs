@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use sluice_proto::{error::Refusal, limits::CHUNKS_PER_UPLOAD_MAX};
+use sluice_proto::{
+    error::{Reason, Refusal},
+    ids::UploadId,
+    limits::CHUNKS_PER_UPLOAD_MAX,
+};
 
 use crate::{
     config::{Objects, ShardConfig},
-    context::OpKind,
+    context::{Op, OpKind},
     effect::{CallReply, Effect},
     event::{Claimed, Failure, Initiate, Outcome},
-    record::{State, StoredUpload, Transition, UploadRecord, UploadSpec},
+    record::{EndError, State, StoredUpload, Transition, UploadRecord, UploadSpec},
     refuse,
     shard::Shard,
     steps,
@@ -25,6 +29,8 @@ pub(crate) fn initiate(shard: &mut Shard, request: Box<Initiate>) {
         Some(refuse::loading())
     } else if !shard.has_room() && !shard.uploads.contains_key(&request.upload_id) {
         Some(refuse::too_many_uploads(shard.cx.config.uploads_max))
+    } else if is_unclaiming(shard, &request.upload_id) {
+        Some(refuse::backend_down())
     } else {
         check(&request.spec, &shard.cx.config).err()
     };
@@ -46,8 +52,10 @@ pub(crate) fn claimed(shard: &mut Shard, request: Box<Initiate>, result: Result<
             shard.cx.reply(call, Ok(CallReply::Known { upload_id, node_id }));
         }
         Ok(Outcome::Claimed(Claimed::Refused(refusal))) => shard.cx.reply(call, Err(refusal)),
-        // Whether it was granted is not known; a repeat of the request finds out.
-        Err(_) => shard.cx.reply(call, Err(refuse::backend_down())),
+        Err(_) => {
+            shard.cx.reply(call, Err(refuse::backend_down()));
+            unclaim(shard, *request);
+        }
         Ok(outcome) => unreachable!("a claim ended with {outcome:?}"),
     }
 }
@@ -62,8 +70,19 @@ fn begin(shard: &mut Shard, request: Initiate) {
         steps::then(upload, Then::Initiated { call, duplicate: true });
         return;
     }
+    let record = new_record(shard, upload_id, spec);
+    shard.cx.timers.set(record.expire_ms, Timer::Expire(upload_id));
+    let create = Transition::Create(Box::new(record.clone()));
+    let stored = StoredUpload { record, chunks: BTreeMap::new(), hash_state: None, rev: 0 };
+    let mut upload = Upload::new(stored, 0);
+    steps::take(&mut upload, &mut shard.cx, create);
+    steps::then(&mut upload, Then::Initiated { call, duplicate: false });
+    shard.uploads.insert(upload_id, upload);
+}
+
+fn new_record(shard: &Shard, upload_id: UploadId, spec: UploadSpec) -> UploadRecord {
     let now_ms = shard.cx.now.wall_ms;
-    let record = UploadRecord {
+    UploadRecord {
         upload_id,
         state: State::Pending,
         total_chunks: known_total(spec.expected_size_bytes, spec.chunk_size_bytes),
@@ -74,14 +93,28 @@ fn begin(shard: &mut Shard, request: Initiate) {
         error: None,
         cleanup_pending: false,
         spec,
-    };
-    shard.cx.timers.set(record.expire_ms, Timer::Expire(upload_id));
-    let create = Transition::Create(Box::new(record.clone()));
-    let stored = StoredUpload { record, chunks: BTreeMap::new(), hash_state: None, rev: 0 };
-    let mut upload = Upload::new(stored, 0);
-    steps::take(&mut upload, &mut shard.cx, create);
-    steps::then(&mut upload, Then::Initiated { call, duplicate: false });
-    shard.uploads.insert(upload_id, upload);
+    }
+}
+
+/// Whether a claim that failed was granted isn't known. Nobody was told of its upload, so what it
+/// may have taken is given back, unless the upload came to be by a repeat of the request.
+fn unclaim(shard: &mut Shard, request: Initiate) {
+    let upload_id = request.upload_id;
+    let is_claiming = |op: &Op| op.upload_id == upload_id && matches!(op.kind, OpKind::Claim(_));
+    if shard.uploads.contains_key(&upload_id) || shard.cx.ops.values().any(is_claiming) {
+        return;
+    }
+    let message = "the claim's answer was lost".to_owned();
+    let error = Some(EndError { reason: Reason::BackendDown, message });
+    let record = new_record(shard, upload_id, request.spec);
+    let record = Box::new(UploadRecord { state: State::Failed, error, ..record });
+    let op = shard.cx.begin(upload_id, OpKind::Unclaim(record.clone()));
+    shard.cx.emit(Effect::Release { op, record });
+}
+
+fn is_unclaiming(shard: &Shard, upload_id: &UploadId) -> bool {
+    let gives_back = |op: &Op| op.upload_id == *upload_id && matches!(op.kind, OpKind::Unclaim(_));
+    shard.cx.ops.values().any(gives_back)
 }
 
 /// What can never work is refused before anything is claimed.

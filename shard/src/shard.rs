@@ -169,6 +169,7 @@ impl Shard {
             (OpKind::Finish, Ok(_)) => ending::finished(self, &upload_id),
             (OpKind::RemovePartial, Ok(_)) => ending::partial_removed(self, &upload_id),
             (OpKind::Release, Ok(_)) => ending::released(self, &upload_id),
+            (OpKind::Unclaim(_), Ok(_)) => {}
         }
         self.advance(&upload_id);
     }
@@ -202,6 +203,10 @@ impl Shard {
     fn retry(&mut self, op_id: OpId) {
         let Some(op) = self.cx.ops.get(&op_id) else { return };
         let upload_id = op.upload_id;
+        if let OpKind::Unclaim(record) = &op.kind {
+            let record = record.clone();
+            return self.cx.emit(Effect::Release { op: op_id, record });
+        }
         let upload = self.uploads.get_mut(&upload_id).expect("an operation's upload is kept");
         match op.kind {
             OpKind::Record => steps::emit(upload, &mut self.cx, op_id),
@@ -223,7 +228,10 @@ impl Shard {
                 let record = Box::new(upload.stored.record.clone());
                 self.cx.emit(Effect::Release { op: op_id, record });
             }
-            OpKind::Claim(_) | OpKind::CloseBody(_) | OpKind::DropBody { .. } => {
+            OpKind::Claim(_)
+            | OpKind::Unclaim(_)
+            | OpKind::CloseBody(_)
+            | OpKind::DropBody { .. } => {
                 unreachable!("not tried again")
             }
         }

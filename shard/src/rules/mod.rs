@@ -1,5 +1,6 @@
 //! The contract's rules, each as a test of a whole shard.
 
+mod begins;
 mod ends;
 mod places;
 mod rig;
