@@ -228,8 +228,8 @@ pub enum CallReply {
         /// The same request made it before.
         duplicate: bool,
     },
-    /// InitiateUpload: the same request made this upload before. Ask its owner, with the id told
-    /// here in place of the fresh one.
+    /// InitiateUpload: the same request made this upload before. Ask its owner, by
+    /// [`Event::InitiateAgain`](crate::Event::InitiateAgain).
     Known {
         /// That upload.
         upload_id: UploadId,

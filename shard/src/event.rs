@@ -27,6 +27,15 @@ pub enum Event {
     },
     /// InitiateUpload.
     Initiate(Box<Initiate>),
+    /// InitiateUpload, after [`CallReply::Known`](crate::effect::CallReply::Known): the same
+    /// request made this upload before. Never begins another one, as [`Event::Initiate`] would
+    /// under an id that had an end already.
+    InitiateAgain {
+        /// Who asks.
+        call: CallId,
+        /// The upload that was told.
+        upload_id: UploadId,
+    },
     /// The header of a chunk was read; its payload waits for the grant.
     ChunkOpen(Box<ChunkOpen>),
     /// Payload of a granted chunk, in order.
@@ -113,8 +122,7 @@ pub enum Event {
 pub struct Initiate {
     /// Who asks.
     pub call: CallId,
-    /// A fresh id in one of this shard's stores; after
-    /// [`CallReply::Known`](crate::effect::CallReply::Known), the id told there.
+    /// A fresh id in one of this shard's stores.
     pub upload_id: UploadId,
     /// What is asked for.
     pub spec: UploadSpec,

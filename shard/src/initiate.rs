@@ -13,6 +13,7 @@ use crate::{
     context::{Op, OpKind},
     effect::{CallReply, Effect},
     event::{Claimed, Failure, Initiate, Outcome},
+    keys::CallId,
     record::{EndError, State, StoredUpload, Transition, UploadRecord, UploadSpec},
     refuse,
     shard::Shard,
@@ -42,6 +43,20 @@ pub(crate) fn initiate(shard: &mut Shard, request: Box<Initiate>) {
     let create_ms = shard.cx.now.wall_ms;
     let op = shard.cx.begin(upload_id, OpKind::Claim(request));
     shard.cx.emit(Effect::Claim { op, upload_id, spec, create_ms });
+}
+
+/// The metadata has matched the request, so the upload is the caller's. It may be on its way to
+/// be made, or have gone since: the next repeat of the request finds out.
+pub(crate) fn again(shard: &mut Shard, call: CallId, upload_id: &UploadId) {
+    let upload = shard.uploads.get_mut(upload_id);
+    match upload.filter(|upload| upload.ending != Ending::Forgotten) {
+        Some(upload) => steps::then(upload, Then::Initiated { call, duplicate: true }),
+        None if shard.loaded.contains(&upload_id.store()) => {
+            shard.cx.reply(call, Err(refuse::backend_down()));
+        }
+        None => shard.cx.reply(call, Err(refuse::loading())),
+    }
+    shard.advance(upload_id);
 }
 
 pub(crate) fn claimed(shard: &mut Shard, request: Box<Initiate>, result: Result<Outcome, Failure>) {

@@ -112,6 +112,7 @@ impl Shard {
                 recover::store_loaded(self, store, uploads, &segments);
             }
             Event::Initiate(request) => initiate::initiate(self, request),
+            Event::InitiateAgain { call, upload_id } => initiate::again(self, call, &upload_id),
             Event::ChunkOpen(open) => chunk::open(self, *open),
             Event::ChunkPiece { stream, bytes } => chunk::piece(self, stream, bytes),
             Event::ChunkEnd { stream, is_last, force, checks } => {

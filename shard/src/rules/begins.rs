@@ -3,13 +3,7 @@
 use sluice_proto::error::Reason;
 
 use super::rig::{Rig, config, spec};
-use crate::{
-    Effect, Event,
-    effect::CallReply,
-    event::{Failure, Initiate},
-    keys::CallId,
-    record::{State, Transition},
-};
+use crate::{Effect, Event, effect::CallReply, event::Failure, keys::CallId, record::Transition};
 
 fn is_claim(effect: &Effect) -> bool {
     matches!(effect, Effect::Claim { .. })
@@ -31,8 +25,7 @@ fn a_claim_that_may_have_been_granted_is_given_back() {
     rig.fail(&release, Failure::Unavailable);
     // The metadata may still tell the request's repeat of this upload.
     let again = CallId(1_000);
-    let asked = Initiate { call: again, upload_id: upload, spec: spec() };
-    rig.event(Event::Initiate(Box::new(asked)));
+    rig.event(Event::InitiateAgain { call: again, upload_id: upload });
     assert_eq!(rig.replies[&again].as_ref().unwrap_err().reason, Reason::BackendDown);
     rig.pass_ms(60_000);
     let release = rig.pick(is_release);
@@ -41,27 +34,26 @@ fn a_claim_that_may_have_been_granted_is_given_back() {
     assert_eq!(rig.shard.in_flight(), 0);
 }
 
-/// The repeat of a request is asked of the upload that the first one may have made.
 #[test]
-fn a_claim_of_an_upload_that_is_there_is_not_given_back() {
+fn a_repeated_request_is_told_of_its_upload_and_never_begins_it_anew() {
     let mut rig = Rig::new(config());
-    let (upload, first) = rig.initiate(spec());
-    let second = CallId(1_000);
-    let asked = Initiate { call: second, upload_id: upload, spec: spec() };
-    rig.event(Event::Initiate(Box::new(asked)));
-    let claim = rig.pick(is_claim);
-    rig.fail(&claim, Failure::Unavailable);
-    assert!(!rig.held.iter().any(is_release), "the second claim may be granted");
+    let upload = rig.upload(spec());
+    let again = |rig: &mut Rig, call| {
+        rig.event(Event::InitiateAgain { call: CallId(call), upload_id: upload });
+        rig.settle();
+        rig.replies[&CallId(call)].clone().map_err(|refusal| refusal.reason)
+    };
+    match again(&mut rig, 1_000) {
+        Ok(CallReply::Initiated { upload: view, duplicate }) => {
+            assert_eq!((view.record.upload_id, duplicate), (upload, true));
+        }
+        other => panic!("{other:?}"),
+    }
+    rig.abort(upload).unwrap();
+    rig.pass_ms(config().ended_kept_ms);
     rig.settle();
-    assert!(rig.replies[&first].is_err());
-    assert!(matches!(rig.replies[&second], Ok(CallReply::Initiated { duplicate: false, .. })));
-    let third = CallId(1_001);
-    let asked = Initiate { call: third, upload_id: upload, spec: spec() };
-    rig.event(Event::Initiate(Box::new(asked)));
-    let claim = rig.pick(is_claim);
-    rig.fail(&claim, Failure::Unavailable);
-    assert!(rig.held.is_empty(), "{:?}", rig.held);
-    assert_eq!(rig.state(upload), State::Pending);
+    assert_eq!(again(&mut rig, 1_001), Err(Reason::BackendDown));
+    assert!(rig.stored.is_empty());
 }
 
 #[test]
