@@ -34,6 +34,8 @@ pub(crate) fn record(upload: &mut Upload, cx: &mut Context) {
         return;
     }
     upload.recording = Some((cx.now.wall_ms, std::mem::take(&mut upload.queued)));
+    // As the store will have it.
+    upload.stored.record.update_ms = cx.now.wall_ms;
     let op = cx.begin(upload.stored.record.upload_id, OpKind::Record);
     emit(upload, cx, op);
 }
