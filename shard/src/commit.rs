@@ -145,7 +145,9 @@ fn judge_rivals(shard: &mut Shard, upload_id: &UploadId, number: u32) {
         }
         let bytes = stream.open.data_bytes;
         stream.phase = Phase::Receiving { body, place: BodyPlace::Discard, judging: true };
-        stream::begin_drop(shard, upload_id, number, old, place, None);
+        // What is still being written is what holds memory; what is only summed holds none.
+        let charge = stream.charge.take();
+        stream::begin_drop(shard, upload_id, number, old, place, charge);
         let (upload_id, place) = (*upload_id, BodyPlace::Discard);
         shard.cx.emit(Effect::OpenBody { body, upload_id, place, bytes });
     }

@@ -2,5 +2,6 @@
 
 mod begins;
 mod ends;
+mod memory;
 mod places;
 mod rig;
