@@ -17,7 +17,7 @@ use crate::{
     refuse,
     shard::Shard,
     steps,
-    upload::{EndWaiter, Then, Upload},
+    upload::{EndWaiter, Ending, Then, Upload},
 };
 
 /// Ranges named in the metadata of MISSING_CHUNKS.
@@ -96,20 +96,30 @@ fn judge_sha256(
         (Some(_), Some(_)) => {
             Err(Refusal::invalid("sha256", "another SHA-256 was declared before"))
         }
-        (Some(asked), None) => match (&upload.stored.record.object, upload.state()) {
-            (Some(object), _) if object.sha256 == Some(asked) => Ok(None),
+        (Some(_), None) if cx.config.objects == Objects::Discard => {
+            let message = "with objects = discard there is nothing to take a SHA-256 of";
+            Err(Refusal::invalid("sha256", message))
+        }
+        (Some(asked), None) => match (known_sha256(upload), upload.ending) {
+            (Some(sum), _) if sum == asked => Ok(None),
             (Some(_), _) => {
                 Err(Refusal::new(Reason::ObjectMismatch, "the object has another SHA-256"))
             }
-            (None, State::Completing) => {
-                Err(Refusal::invalid("sha256", "the object is being made; ask again after"))
-            }
-            _ if cx.config.objects == Objects::Discard => {
-                let message = "with objects = discard there is nothing to take a SHA-256 of";
+            (None, Ending::Open) => Ok(Some(asked)),
+            (None, _) => {
+                let message = "it comes too late: the object was made without a SHA-256";
                 Err(Refusal::invalid("sha256", message))
             }
-            _ => Ok(Some(asked)),
         },
+    }
+}
+
+/// The SHA-256 of an object that is whole, if it was computed.
+fn known_sha256(upload: &Upload) -> Option<[u8; 32]> {
+    match &upload.stored.record.object {
+        Some(object) => object.sha256,
+        None if upload.ending == Ending::Open => None,
+        None => upload.hash.as_ref().map(|hash| hash.state.clone().finish()),
     }
 }
 

@@ -1,12 +1,13 @@
 //! From the last chunk to the end, and what is told of it when.
 
-use super::rig::{Rig, WAIT_MS, config, send, spec};
-use sluice_proto::error::Reason;
+use sluice_proto::{checksum::Sha256State, error::Reason, ids::UploadId};
 
+use super::rig::{Rig, WAIT_MS, config, send, spec};
 use crate::{
-    Effect,
+    Effect, Event,
     effect::CallReply,
-    record::{State, Transition},
+    keys::CallId,
+    record::{State, Transition, UploadSpec},
 };
 
 fn is_forget(effect: &Effect) -> bool {
@@ -55,4 +56,54 @@ fn an_end_is_told_once_it_is_durable() {
 fn is_completed(effect: &Effect) -> bool {
     let ends = |step: &Transition| matches!(step, Transition::Completed(_));
     matches!(effect, Effect::Record { steps, .. } if steps.iter().any(ends))
+}
+
+fn complete_with(rig: &mut Rig, upload: UploadId, sha256: [u8; 32]) -> Result<State, Reason> {
+    let call = CallId(2_000 + rig.replies.len() as u64);
+    rig.event(Event::Complete {
+        call,
+        tenant: "t".to_owned(),
+        upload_id: upload,
+        total_chunks: None,
+        sha256: Some(sha256),
+        wait_until_ms: rig.now.mono_ms + WAIT_MS,
+    });
+    rig.settle();
+    match rig.replies[&call].clone() {
+        Ok(CallReply::Completed(view)) => Ok(view.record.state),
+        Ok(other) => panic!("{other:?}"),
+        Err(refusal) => Err(refusal.reason),
+    }
+}
+
+/// `is_last` has begun the end before CompleteUpload says what the whole has to be.
+#[test]
+fn a_sha256_may_be_declared_until_the_object_is_sealed() {
+    let data = [7; 20];
+    for (sum, end) in [(Sha256State::of(&data), State::Completed), ([0; 32], State::Failed)] {
+        let mut rig = Rig::new(config());
+        let upload = rig.upload(spec());
+        let last = send(0, &data).last();
+        let stream = rig.open(upload, &last);
+        rig.body(stream, &last);
+        let close = rig.pick(|effect| matches!(effect, Effect::CloseBody { .. }));
+        rig.finish(close);
+        let result = complete_with(&mut rig, upload, sum);
+        assert_eq!(result.is_ok(), end == State::Completed, "{result:?}");
+        assert_eq!(rig.state(upload), end);
+    }
+}
+
+/// Nobody has computed it, so nobody can say that it is another one.
+#[test]
+fn a_sha256_that_comes_too_late_is_no_mismatch() {
+    let mut rig = Rig::new(config());
+    let upload = rig.upload(spec());
+    rig.chunk(upload, &send(0, &[7; 20]).last()).unwrap();
+    let sum = Sha256State::of(&[7; 20]);
+    assert_eq!(complete_with(&mut rig, upload, sum), Err(Reason::FieldInvalid));
+    let hashed = rig.upload(UploadSpec { hash: true, ..spec() });
+    rig.chunk(hashed, &send(0, &[7; 20]).last()).unwrap();
+    assert_eq!(complete_with(&mut rig, hashed, sum), Ok(State::Completed));
+    assert_eq!(complete_with(&mut rig, hashed, [0; 32]), Err(Reason::ObjectMismatch));
 }
