@@ -167,7 +167,8 @@ pub enum Transition {
         /// N, if this chunk fixes it.
         total_chunks: Option<u32>,
     },
-    /// A chunk's bytes were only in the memory of a process that is gone.
+    /// A chunk's bytes were only in the memory of a process that is gone, or their place in the
+    /// object followed from the length of one that was.
     LoseChunk {
         /// Chunk number.
         number: u32,

@@ -68,14 +68,7 @@ fn resume(shard: &mut Shard, stored: StoredUpload) {
 
 /// Chunks that were only in the memory of a process that is gone are asked for again.
 fn lose_memory(upload: &mut Upload, shard: &mut Shard) {
-    let in_memory = |place| matches!(place, ChunkPlace::Memory(_));
-    let lost: Vec<u32> = upload
-        .stored
-        .chunks
-        .iter()
-        .filter(|(_, chunk)| in_memory(chunk.place))
-        .map(|(&number, _)| number)
-        .collect();
+    let lost = lost_chunks(&upload.stored);
     if lost.is_empty() {
         return;
     }
@@ -85,4 +78,22 @@ fn lose_memory(upload: &mut Upload, shard: &mut Shard) {
     shard.cx.chunk_records -= lost.len();
     upload.recount();
     debug_assert!(!upload.is_told());
+}
+
+/// Without a promise a chunk's place follows from the lengths of all before it. Once one of those
+/// is lost it may come again with another length, so what is at its place behind it is lost too.
+fn lost_chunks(stored: &StoredUpload) -> Vec<u32> {
+    let promised = stored.record.spec.chunk_size_bytes.is_some();
+    let mut lost = Vec::new();
+    for (&number, chunk) in &stored.chunks {
+        let is_lost = match chunk.place {
+            ChunkPlace::Memory(_) => true,
+            ChunkPlace::Object | ChunkPlace::Discarded => !promised && !lost.is_empty(),
+            ChunkPlace::Spool(_) => false,
+        };
+        if is_lost {
+            lost.push(number);
+        }
+    }
+    lost
 }

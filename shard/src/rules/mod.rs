@@ -4,4 +4,5 @@ mod begins;
 mod ends;
 mod memory;
 mod places;
+mod restart;
 mod rig;

@@ -195,6 +195,14 @@ impl Rig {
         }
     }
 
+    /// The same, but for what is left held.
+    pub(super) fn settle_but(&mut self, held: impl Fn(&Effect) -> bool) {
+        while let Some(at) = self.held.iter().position(|effect| !held(effect)) {
+            let effect = self.held.remove(at).expect("it was found there");
+            self.finish(effect);
+        }
+    }
+
     fn perform(&mut self, effect: Effect) -> (OpId, Outcome) {
         let op = op_of(&effect);
         match effect {
