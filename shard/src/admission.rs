@@ -7,6 +7,7 @@ use crate::{
     context::Context,
     effect::{BodyPlace, Effect, StreamReply},
     keys::StreamKey,
+    record::State,
     refuse,
     shard::Shard,
     stream::Phase,
@@ -118,7 +119,8 @@ pub(crate) fn admit_waiting(shard: &mut Shard) {
                 continue;
             }
             // While it waited the same chunk may have come in: then its bytes are only compared.
-            let judging = upload.stored.chunks.contains_key(&number) && !stream.open.force;
+            let replaces = stream.open.force && upload.state() <= State::Uploading;
+            let judging = upload.stored.chunks.contains_key(&number) && !replaces;
             match admit(upload, &mut shard.cx, key, judging) {
                 Ok(true) => shard.cx.waiting.retain(|waiting| *waiting != key),
                 Ok(false) if fronts_only => continue,

@@ -1,6 +1,9 @@
 //! From the last chunk to the object, and from any other end to nothing left behind.
 
-use sluice_proto::{error::Reason, ids::UploadId};
+use sluice_proto::{
+    error::{Reason, Refusal},
+    ids::UploadId,
+};
 
 use crate::{
     config::Objects,
@@ -23,6 +26,7 @@ const FORGET_AGAIN_MS: u64 = 1_000;
 
 /// Starts whatever the upload's state allows: copies to place, the hash, the end.
 pub(crate) fn advance(upload: &mut Upload, cx: &mut Context) {
+    refuse_beyond(upload, cx);
     if upload.state() <= State::Uploading && upload.is_whole() && !upload.needs_memory() {
         steps::take(upload, cx, Transition::Completing);
         upload.completing_rev = upload.stored.rev;
@@ -185,30 +189,44 @@ pub(crate) fn begin_sweep(upload: &mut Upload, cx: &mut Context) {
         answer(upload, cx, waiter);
     }
     if upload.state() != State::Completed {
-        refuse_streams(upload, cx);
+        let keys = upload.streams.iter().map(|&(_, key)| key).collect();
+        refuse_streams(upload, cx, keys, |_, upload| refuse::ended(&upload.stored.record));
     }
     try_sweep(upload, cx);
 }
 
+/// N was fixed while chunks beyond it were on their way in: the end doesn't wait for them, and
+/// what is sealed isn't opened again by them.
+fn refuse_beyond(upload: &mut Upload, cx: &mut Context) {
+    let Some(total) = upload.stored.record.total_chunks else { return };
+    let beyond = upload.streams.range((total, StreamKey(0))..);
+    let keys: Vec<StreamKey> = beyond.map(|&(_, key)| key).collect();
+    refuse_streams(upload, cx, keys, |number, _| refuse::last_conflict(number, total));
+}
+
 /// Nobody needs these bytes any more. Bodies that are closing end by themselves.
-fn refuse_streams(upload: &mut Upload, cx: &mut Context) {
-    let keys: Vec<StreamKey> = upload.streams.iter().map(|&(_, key)| key).collect();
+fn refuse_streams(
+    upload: &mut Upload,
+    cx: &mut Context,
+    keys: Vec<StreamKey>,
+    refusal: impl Fn(u32, &Upload) -> Refusal,
+) {
     for key in keys {
         let Some(stream) = cx.streams.get(&key) else { continue };
         if matches!(stream.phase, Phase::Closing { .. }) {
             continue;
         }
         let mut stream = cx.streams.remove(&key).expect("it is there");
-        upload.streams.remove(&(stream.open.number, key));
+        let (number, charge) = (stream.open.number, stream.charge.take());
+        upload.streams.remove(&(number, key));
         cx.waiting.retain(|waiting| *waiting != key);
         if let Phase::Receiving { body, place, .. } = stream.phase {
             upload.dropping += 1;
-            let (number, charge) = (stream.open.number, stream.charge.take());
-            let upload_id = stream.open.upload_id;
-            let op = cx.begin(upload_id, OpKind::DropBody { number, place, charge });
+            let kind = OpKind::DropBody { number, place, charge };
+            let op = cx.begin(stream.open.upload_id, kind);
             cx.emit(Effect::DropBody { op, body });
         }
-        cx.tell(key, StreamReply::Refused(refuse::ended(&upload.stored.record)));
+        cx.tell(key, StreamReply::Refused(refusal(number, upload)));
     }
 }
 

@@ -5,7 +5,7 @@ use sluice_proto::{checksum::Sha256State, error::Reason, ids::UploadId};
 use super::rig::{Rig, WAIT_MS, config, send, spec};
 use crate::{
     Effect, Event,
-    effect::CallReply,
+    effect::{CallReply, StreamReply},
     keys::CallId,
     record::{State, Transition, UploadSpec},
 };
@@ -106,4 +106,21 @@ fn a_sha256_that_comes_too_late_is_no_mismatch() {
     rig.chunk(hashed, &send(0, &[7; 20]).last()).unwrap();
     assert_eq!(complete_with(&mut rig, hashed, sum), Ok(State::Completed));
     assert_eq!(complete_with(&mut rig, hashed, [0; 32]), Err(Reason::ObjectMismatch));
+}
+
+/// A chunk beyond N would be written into an object that is sealed, or keep it from its end.
+#[test]
+fn fixing_n_refuses_what_is_on_its_way_beyond_it() {
+    let mut rig = Rig::new(config());
+    let upload = rig.upload(UploadSpec { chunk_size_bytes: Some(20), ..spec() });
+    let beyond = rig.open(upload, &send(3, &[3; 20]));
+    let others: Vec<_> = (4..16).map(|number| rig.open(upload, &send(number, &[4; 20]))).collect();
+    let waits = others.iter().find(|&&other| rig.told[&other] == [StreamReply::Parked]);
+    let waits = *waits.expect("some wait for memory");
+    rig.chunk(upload, &send(0, &[1; 20]).last()).unwrap();
+    assert_eq!(rig.answer(beyond), Some(Err(Reason::LastConflict)));
+    assert_eq!(rig.answer(waits), Some(Err(Reason::LastConflict)));
+    assert_eq!(rig.state(upload), State::Completed);
+    assert!(rig.partials.is_empty());
+    assert_eq!(rig.shard.stats().budget_used_bytes, 0);
 }
