@@ -1,0 +1,317 @@
+//! What becomes of an effect: when it happens, whether, and what the shard is told.
+
+use sluice_proto::ids::{StoreId, UploadId};
+use sluice_shard::{
+    Effect, Event,
+    config::{Objects, Spool},
+    effect::{BodyPlace, CallReply, PlaceFrom, StreamReply},
+    event::{Failure, Outcome},
+    keys::{BodyId, CallId, OpId, StreamKey},
+    record::State,
+};
+
+use crate::{
+    disk::Writer,
+    world::{Action, Answer, World},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Happens,
+    /// It doesn't happen, or only in part, and is told to have failed.
+    Fails,
+    /// It happens, and is told to have failed.
+    Lost,
+}
+
+/// The bytes of one attempt while they are written.
+pub(crate) struct Body {
+    pub upload: UploadId,
+    pub place: BodyPlace,
+    pub bytes: u64,
+    pub data: Vec<u8>,
+    /// So many are on disk.
+    pub landed: usize,
+}
+
+impl Body {
+    pub(crate) fn held_bytes(&self, hold_bytes: u64) -> u64 {
+        match self.place {
+            BodyPlace::Memory => self.bytes,
+            BodyPlace::Discard => 0,
+            BodyPlace::Object { .. } | BodyPlace::Spool(_) => self.bytes.min(hold_bytes),
+        }
+    }
+}
+
+impl World {
+    /// Does an effect at once, or has it end later.
+    pub(crate) fn take(&mut self, life: u64, effect: Effect) {
+        match effect {
+            Effect::Stream { stream, reply } => self.tell(stream, reply),
+            Effect::Reply { call, result } => self.answer(call, result),
+            Effect::OpenBody { body, upload_id, place, bytes } => {
+                self.open_body(life, body, upload_id, place, bytes);
+            }
+            Effect::Append { body, bytes, .. } => {
+                let node = self.node(life).expect("it is alive");
+                let body_data = &mut node.bodies.get_mut(&body).expect("it is open").data;
+                body_data.extend_from_slice(&bytes);
+                if self.rng.percent(50) {
+                    self.land(life, body, usize::MAX);
+                }
+            }
+            Effect::FreeMemory { body } => self.free_memory(life, body),
+            effect => self.later(life, effect),
+        }
+    }
+
+    fn open_body(
+        &mut self,
+        life: u64,
+        body: BodyId,
+        upload: UploadId,
+        place: BodyPlace,
+        bytes: u64,
+    ) {
+        match place {
+            BodyPlace::Object { offset } => {
+                let range = offset..offset + bytes;
+                self.disk.begin_write(Writer::Body(life, body), upload, range);
+            }
+            BodyPlace::Spool(extent) => self.disk.open_extent(upload.store(), extent),
+            BodyPlace::Memory => assert_eq!(self.plan.config.spool, Spool::Memory),
+            BodyPlace::Discard => {}
+        }
+        let node = self.node(life).expect("it is alive");
+        let opened = Body { upload, place, bytes, data: Vec::new(), landed: 0 };
+        assert!(node.bodies.insert(body, opened).is_none());
+    }
+
+    fn free_memory(&mut self, life: u64, body: BodyId) {
+        let reads = |action: &Action| {
+            matches!(action, Action::End { life: of, effect: Effect::Place { from, .. }, .. }
+                if *of == life && *from == PlaceFrom::Memory(body))
+        };
+        assert!(!self.queue.values().any(reads), "a copy still reads what is freed");
+        let node = self.node(life).expect("it is alive");
+        let freed = node.bodies.remove(&body).expect("it is held");
+        assert_eq!(freed.place, BodyPlace::Memory);
+    }
+
+    /// Some of what was appended reaches the disk, at most up to `most` bytes.
+    pub(crate) fn land(&mut self, life: u64, id: BodyId, most: usize) {
+        let Some(body) = self.nodes.iter_mut().find(|node| node.life == life) else { return };
+        let body = body.bodies.get_mut(&id).expect("it is open");
+        let (from, end) = (body.landed, body.data.len().min(most).max(body.landed));
+        body.landed = end;
+        let data = &body.data[from..end];
+        match body.place {
+            BodyPlace::Object { offset } if !data.is_empty() => {
+                self.disk.write(body.upload, offset + from as u64, data);
+            }
+            BodyPlace::Spool(at) => self.disk.write_extent(body.upload.store(), at, data),
+            _ => {}
+        }
+    }
+
+    /// A part of a body reaches the disk.
+    pub(crate) fn land_some(&mut self, life: u64, id: BodyId) {
+        let most = self.rng.below(120) as usize;
+        self.land(life, id, most);
+    }
+
+    fn later(&mut self, life: u64, effect: Effect) {
+        match &effect {
+            Effect::Place { op, upload_id, offset, bytes, .. } => {
+                let range = *offset..offset + bytes;
+                self.disk.begin_write(Writer::Copy(life, *op), *upload_id, range);
+            }
+            Effect::RemoveSegment { store, segment } => self.assert_unnamed(*store, *segment),
+            _ => {}
+        }
+        let weather = self.weather;
+        let fate = match &effect {
+            Effect::DropBody { .. } | Effect::RemoveSegment { .. } => Fate::Happens,
+            _ if self.rng.percent(weather.fail) => Fate::Fails,
+            _ if self.rng.percent(weather.lose) => Fate::Lost,
+            _ => Fate::Happens,
+        };
+        let longest_ms = if self.rng.percent(weather.slow) { 5_000 } else { 30 };
+        self.after(0, longest_ms, Action::End { life, effect, fate });
+    }
+
+    /// No record that counts names the segment, and nobody reads it.
+    fn assert_unnamed(&self, store: StoreId, segment: u32) {
+        for (upload_id, stored) in &self.stores.uploads {
+            let record = &stored.record;
+            if upload_id.store() != store || (record.state.ended() && !record.cleanup_pending) {
+                continue;
+            }
+            for chunk in stored.chunks.values() {
+                let named = matches!(chunk.place,
+                    sluice_shard::record::ChunkPlace::Spool(at) if at.segment == segment);
+                assert!(!named, "{chunk:?} of {upload_id} is in a segment that is removed");
+            }
+        }
+    }
+
+    /// An effect ends.
+    pub(crate) fn end(&mut self, life: u64, effect: Effect, fate: Fate) {
+        let op = op_of(&effect);
+        let outcome = self.perform(life, effect, fate).unwrap_or(Outcome::Done);
+        if self.rng.per_myriad(self.weather.crash) {
+            return self.crash(life);
+        }
+        let Some(op) = op else { return };
+        let result = if fate == Fate::Happens {
+            Ok(outcome)
+        } else {
+            Err(self.rng.pick(&[Failure::Full, Failure::Unavailable]))
+        };
+        self.apply(life, Event::Done { op, result });
+    }
+
+    /// Does what the effect asks for, as far as its fate lets it.
+    pub(crate) fn perform(&mut self, life: u64, effect: Effect, fate: Fate) -> Option<Outcome> {
+        let happens = fate != Fate::Fails;
+        match effect {
+            Effect::CloseBody { body, .. } => self.close_body(life, body, fate),
+            Effect::DropBody { body, .. } => {
+                self.land_some(life, body);
+                self.end_body(life, body);
+            }
+            Effect::Place { op, upload_id, from, offset, bytes } => {
+                self.place(life, upload_id, (from, offset, bytes), happens);
+                self.disk.end_write(Writer::Copy(life, op));
+            }
+            _ if !happens => {}
+            Effect::Record { upload_id, first_rev, wall_ms, steps, .. } => {
+                let around = (&self.disk, &mut self.metadata);
+                self.stores.take(around, upload_id, first_rev, wall_ms, &steps);
+            }
+            Effect::Claim { upload_id, spec, .. } => {
+                return Some(Outcome::Claimed(self.metadata.claim(upload_id, &spec)));
+            }
+            Effect::Finish { record, object, .. } => {
+                let stored = &self.stores.uploads[&record.upload_id];
+                let bytes = self.stores.ledger.bytes(stored);
+                assert_eq!(stored.record.state, State::Completing, "durable before it is finished");
+                self.assert_object(record.upload_id, &bytes);
+                self.metadata.finish(&record, &object, &bytes);
+            }
+            Effect::Release { record, .. } => self.metadata.release(record.upload_id),
+            Effect::Hash { upload_id, mut state, bytes, .. } => {
+                let from = state.bytes_hashed();
+                state.update(self.disk.read(upload_id, from..from + bytes));
+                return Some(Outcome::Hashed(state));
+            }
+            Effect::Seal { record, size_bytes, .. } => {
+                self.disk.seal(record.upload_id, size_bytes);
+            }
+            Effect::RemovePartial { upload_id, .. } => self.disk.remove_partial(upload_id),
+            Effect::RemoveSegment { store, segment } => {
+                drop(self.disk.segments.remove(&(store, segment)));
+            }
+            other => unreachable!("{other:?} has no end"),
+        }
+        None
+    }
+
+    fn assert_object(&self, upload: UploadId, bytes: &[u8]) {
+        if self.plan.config.objects == Objects::Files {
+            assert_eq!(self.disk.objects[&upload], bytes, "the object is its chunks");
+        }
+    }
+
+    fn close_body(&mut self, life: u64, id: BodyId, fate: Fate) {
+        let body = &self.node(life).expect("it is alive").bodies[&id];
+        assert_eq!(body.data.len() as u64, body.bytes, "closed when whole");
+        let place = body.place;
+        if fate == Fate::Fails {
+            self.land_some(life, id);
+        } else {
+            self.land(life, id, usize::MAX);
+        }
+        if place != BodyPlace::Memory || fate != Fate::Happens {
+            self.end_body(life, id);
+        }
+    }
+
+    fn end_body(&mut self, life: u64, id: BodyId) {
+        self.disk.end_write(Writer::Body(life, id));
+        self.node(life).expect("it is alive").bodies.remove(&id);
+    }
+
+    fn place(&mut self, life: u64, upload: UploadId, what: (PlaceFrom, u64, u64), whole: bool) {
+        let (from, offset, bytes) = what;
+        let data = match from {
+            PlaceFrom::Spool(extent) => self.disk.read_extent(upload.store(), extent).to_vec(),
+            PlaceFrom::Memory(body) => {
+                let node = self.nodes.iter().find(|node| node.life == life);
+                node.expect("copied by a shard").bodies[&body].data.clone()
+            }
+        };
+        assert_eq!(data.len() as u64, bytes);
+        let most = if whole { data.len() } else { self.rng.below(bytes) as usize };
+        if most > 0 {
+            self.disk.write(upload, offset, &data[..most]);
+        }
+    }
+
+    fn tell(&mut self, stream: StreamKey, reply: StreamReply) {
+        // A reader that is gone isn't told.
+        let Some(owed) = self.streams.get(&stream) else { return };
+        let client = owed.client;
+        if let StreamReply::Acked(ack) = &reply {
+            let chunk = (owed.upload, owed.number);
+            let stored = self.stores.uploads.get(&chunk.0);
+            self.stores.ledger.acked(stored, chunk, owed.sum, ack.duplicate);
+            assert_eq!((ack.number, ack.bytes), (chunk.1, owed.sum.1));
+            assert_eq!(ack.spooled, self.plan.survives());
+            if ack.state == State::Completed {
+                assert!(self.metadata.object(&chunk.0).is_some(), "told when it is true");
+            }
+        }
+        if matches!(reply, StreamReply::Acked(_) | StreamReply::Refused(_)) {
+            self.streams.remove(&stream);
+        }
+        self.inboxes[client].push_back(Answer::Stream(stream, reply));
+    }
+
+    fn answer(&mut self, call: CallId, result: Result<CallReply, sluice_proto::error::Refusal>) {
+        let Some(owed) = self.calls.remove(&call) else { return };
+        let durable = |upload_id| self.stores.uploads.get(upload_id).map(|stored| &stored.record);
+        match &result {
+            Ok(CallReply::Initiated { upload, .. }) => {
+                assert!(durable(&upload.record.upload_id).is_some(), "durable when it is told");
+            }
+            Ok(CallReply::Completed(view)) if view.record.state == State::Completed => {
+                let state = durable(&view.record.upload_id).map(|record| record.state);
+                assert_eq!(state, Some(State::Completed));
+            }
+            Ok(CallReply::Aborted) => {
+                let state = durable(&owed.upload).map(|record| record.state);
+                assert_eq!(state, Some(State::Aborted));
+            }
+            _ => {}
+        }
+        self.inboxes[owed.client].push_back(Answer::Call(call, result));
+    }
+}
+
+fn op_of(effect: &Effect) -> Option<OpId> {
+    match *effect {
+        Effect::Record { op, .. }
+        | Effect::Claim { op, .. }
+        | Effect::Finish { op, .. }
+        | Effect::Release { op, .. }
+        | Effect::CloseBody { op, .. }
+        | Effect::DropBody { op, .. }
+        | Effect::Place { op, .. }
+        | Effect::Hash { op, .. }
+        | Effect::Seal { op, .. }
+        | Effect::RemovePartial { op, .. } => Some(op),
+        _ => None,
+    }
+}

@@ -1,0 +1,86 @@
+//! What a seed's world is like: its shards, limits, clients and weather.
+
+use sluice_shard::{
+    ShardConfig,
+    config::{Objects, Spool},
+};
+
+use crate::rng::Rng;
+
+pub(crate) struct Plan {
+    pub config: ShardConfig,
+    pub shards: usize,
+    pub stores: u16,
+    pub clients: usize,
+    pub weather: Weather,
+}
+
+/// How often things go wrong.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Weather {
+    /// Percent of effects that fail and do nothing.
+    pub fail: u64,
+    /// Percent of effects that happen and are told to have failed.
+    pub lose: u64,
+    /// Percent of effects that take seconds.
+    pub slow: u64,
+    /// Of 10,000 moments between two effects, those at which a shard dies.
+    pub crash: u64,
+    /// Percent of steps of the clock that jump.
+    pub jump: u64,
+}
+
+impl Weather {
+    pub(crate) const CALM: Self = Self { fail: 0, lose: 0, slow: 0, crash: 0, jump: 0 };
+}
+
+impl Plan {
+    pub(crate) fn of(rng: &mut Rng) -> Self {
+        let objects = if rng.percent(12) { Objects::Discard } else { Objects::Files };
+        let spool = if rng.percent(30) { Spool::Memory } else { Spool::Disk };
+        let max_chunk_bytes = rng.between(20, 100);
+        let hold_bytes = rng.between(5, 60);
+        let charge_bytes_max = match spool {
+            Spool::Memory => max_chunk_bytes,
+            Spool::Disk => hold_bytes.min(max_chunk_bytes),
+        };
+        let segment_bytes = 4096 * rng.between(1, 4);
+        let config = ShardConfig {
+            objects,
+            spool,
+            max_chunk_bytes,
+            max_upload_bytes: 10_000,
+            budget_bytes: charge_bytes_max * rng.pick(&[2, 2, 3, 5, 20]),
+            hold_bytes,
+            uploads_max: 64,
+            streams_max: rng.between(3, 32) as usize,
+            waiting_max: rng.between(1, 12) as usize,
+            chunk_records_max: 400,
+            admission_wait_ms: rng.pick(&[1, 100, 1_000]),
+            upload_lifetime_ms: rng.pick(&[20_000, 100_000, 1_000_000]),
+            ended_kept_ms: rng.pick(&[100, 20_000, 1_000_000]),
+            segment_bytes,
+            spool_bytes_max: segment_bytes * rng.between(2, 12),
+            places_in_flight_max: rng.between(1, 4) as usize,
+            hash_step_bytes: rng.between(1, 200),
+            hash_record_bytes: rng.between(1, 400),
+        };
+        let stormy = Weather {
+            fail: rng.pick(&[0, 2, 10, 30]),
+            lose: rng.pick(&[0, 2, 10, 30]),
+            slow: rng.pick(&[0, 2, 20]),
+            crash: rng.pick(&[0, 0, 10, 50, 200]),
+            jump: rng.pick(&[0, 0, 1, 3]),
+        };
+        let shards = rng.between(1, 3) as usize;
+        let stores = rng.between(shards as u64, 4) as u16;
+        let clients = rng.between(1, 5) as usize;
+        let weather = if rng.percent(10) { Weather::CALM } else { stormy };
+        Self { config, shards, stores, clients, weather }
+    }
+
+    /// Whether acked chunks survive a crash.
+    pub(crate) fn survives(&self) -> bool {
+        self.config.spool == Spool::Disk && self.config.objects == Objects::Files
+    }
+}

@@ -1,0 +1,144 @@
+//! The model of the stores: steps become durable, each once, and each has to be allowed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sluice_proto::{checksum::Sha256State, error::Reason, ids::UploadId};
+use sluice_shard::record::{ChunkPlace, EndError, State, StoredUpload, Transition};
+
+use crate::{disk::Disk, ledger::Ledger, metadata::Metadata};
+
+#[derive(Default)]
+pub(crate) struct Stores {
+    pub uploads: BTreeMap<UploadId, StoredUpload>,
+    pub ledger: Ledger,
+    /// How uploads ended, forgotten ones included.
+    pub ended: BTreeMap<UploadId, State>,
+    pub aborts_asked: BTreeSet<UploadId>,
+    pub kept_ms: u64,
+    /// Whether chunks wait in memory.
+    pub in_memory: bool,
+    /// The latest that the wall clock ever was, Unix ms.
+    pub latest_ms: u64,
+}
+
+impl Stores {
+    pub(crate) fn take(
+        &mut self,
+        (disk, metadata): (&Disk, &mut Metadata),
+        upload_id: UploadId,
+        first_rev: u64,
+        wall_ms: u64,
+        steps: &[Transition],
+    ) {
+        for (rev, step) in (first_rev..).zip(steps) {
+            let held = self.uploads.get(&upload_id).map_or(0, |stored| stored.rev);
+            // Taken before: its answer was lost.
+            if rev <= held || (held == 0 && !matches!(step, Transition::Create(_))) {
+                assert!(held > 0 || self.ended.contains_key(&upload_id), "no such upload");
+                continue;
+            }
+            assert_eq!(held + 1, rev, "no step is left out");
+            match step {
+                Transition::Create(record) => {
+                    assert!(!self.ended.contains_key(&upload_id), "an ended upload comes back");
+                    let (record, chunks) = ((**record).clone(), BTreeMap::new());
+                    let stored = StoredUpload { record, chunks, hash_state: None, rev };
+                    self.uploads.insert(upload_id, stored);
+                }
+                Transition::Forget => {
+                    self.forget(&upload_id);
+                    metadata.forget(&upload_id);
+                }
+                step => {
+                    self.judge(disk, metadata, upload_id, step);
+                    let stored = self.uploads.get_mut(&upload_id).unwrap();
+                    stored.apply(step, wall_ms);
+                    if stored.record.state.ended() {
+                        self.ended.insert(upload_id, stored.record.state);
+                    }
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self, upload_id: &UploadId) {
+        let record = self.uploads.remove(upload_id).unwrap().record;
+        assert!(record.state.ended() && !record.cleanup_pending, "swept before it is forgotten");
+        assert!(
+            self.latest_ms >= record.update_ms + self.kept_ms,
+            "readable for as long as promised"
+        );
+    }
+
+    /// Whether a step may follow what is durable.
+    fn judge(&mut self, disk: &Disk, metadata: &Metadata, upload_id: UploadId, step: &Transition) {
+        let stored = &self.uploads[&upload_id];
+        let record = &stored.record;
+        let open = record.state <= State::Uploading;
+        let total = record.total_chunks;
+        let is_whole = total.is_some_and(|total| stored.chunks.len() == total as usize);
+        match step {
+            Transition::PutChunk { number, chunk, total_chunks } => {
+                assert!(open, "a chunk after all were in");
+                assert!(total.or(*total_chunks).is_none_or(|total| *number < total));
+                assert!(total_chunks.is_none_or(|fixed| total.is_none_or(|total| total == fixed)));
+                self.ledger.recorded(upload_id, *number, stored.chunks.get(number), chunk);
+            }
+            Transition::LoseChunk { number } => self.judge_loss(stored, *number),
+            Transition::PlaceChunk { number, attempt } => {
+                assert_eq!(stored.chunks[number].attempt, *attempt);
+                assert!(record.state <= State::Completing);
+            }
+            Transition::FixTotal { total_chunks, .. } => {
+                assert!(total.is_none_or(|total| total == *total_chunks), "N is fixed once");
+                assert!(stored.chunks.keys().all(|number| number < total_chunks));
+            }
+            Transition::HashState(state) => {
+                let state = Sha256State::import(state).unwrap();
+                let bytes = self.ledger.bytes(stored);
+                let hashed = &bytes[..state.bytes_hashed() as usize];
+                assert_eq!(state.finish(), Sha256State::of(hashed), "hashed what is recorded");
+            }
+            Transition::Completing => assert!(open && is_whole, "COMPLETING with a hole"),
+            Transition::Completed(object) => {
+                assert_eq!(record.state, State::Completing);
+                assert_eq!(metadata.object(&upload_id), Some(object), "the node row is first");
+            }
+            Transition::End { state, error } => match state {
+                State::Failed => self.judge_failure(stored, error.as_ref().unwrap()),
+                State::Aborted => assert!(open && self.aborts_asked.contains(&upload_id)),
+                State::Expired => {
+                    assert!(open && !is_whole && self.latest_ms >= record.expire_ms);
+                }
+                _ => panic!("{state:?} isn't an end"),
+            },
+            Transition::CleanedUp => {
+                assert!(!disk.partials.contains_key(&upload_id), "swept");
+                assert_eq!(metadata.is_claimed(&upload_id), record.state == State::Completed);
+            }
+            Transition::Create(_) | Transition::Forget => unreachable!("not a step of it"),
+        }
+    }
+
+    /// Only what was in memory is lost, or lies behind it at a place that isn't known any more.
+    fn judge_loss(&self, stored: &StoredUpload, number: u32) {
+        let in_memory = |place| matches!(place, ChunkPlace::Memory(_));
+        let promised = stored.record.spec.chunk_size_bytes.is_some();
+        let front = (0..).find(|front| !stored.chunks.contains_key(front)).unwrap();
+        let behind = self.in_memory && !promised && number > front;
+        assert!(in_memory(stored.chunks[&number].place) || behind, "chunk {number} is lost");
+    }
+
+    fn judge_failure(&self, stored: &StoredUpload, error: &EndError) {
+        let bytes = self.ledger.bytes(stored);
+        let spec = &stored.record.spec;
+        assert_eq!(stored.record.state, State::Completing);
+        match error.reason {
+            Reason::SizeMismatch => {
+                assert_ne!(spec.expected_size_bytes, Some(bytes.len() as u64));
+            }
+            Reason::ObjectMismatch => assert_ne!(spec.sha256, Some(Sha256State::of(&bytes))),
+            reason => panic!("an upload failed for {reason}"),
+        }
+    }
+}
