@@ -3,35 +3,28 @@
 use std::{
     cell::{Cell, RefCell},
     future::Future,
-    pin::Pin,
     rc::Rc,
-    task::{Context, Poll, Waker},
+    task::Waker,
     time::Duration,
 };
 
-use bytes::Bytes;
-
 use super::{
-    credit::{ConnectionCredit, CreditLimits, ShardCredit},
-    lane::{Lane, LaneIo},
+    credit::{ConnectionCredit, CreditLimits, ShardCredit, WINDOW_BYTES_MAX},
+    driver::{Driver, Step},
+    lane::Lane,
+    lane_io::LaneIo,
     pool::{Pool, PoolLimits},
     request::EdgeRequest,
 };
-use crate::reactor::{
-    net::Stream,
-    pacer::{InFlight, PacerHandle},
-    task,
-    timer::{self, Sleep},
-};
+use crate::reactor::{net::Stream, pacer::PacerHandle, task, timer};
 
 /// The client has so long for its preface and first SETTINGS.
 const HANDSHAKE_MS: u64 = 10_000;
-/// A raised low water mark is lowered when nothing came for so long.
-const LOW_WATER_GUARD_MS: u64 = 20;
-/// With streams open, the connection is looked at this often.
-const BUSY_TICK_MS: u64 = 1_000;
-/// No block was free: look again.
-const STARVED_TICK_MS: u64 = 1;
+/// After the end, a client may read what we said last for so long.
+const LINGER_MS: u64 = 1_000;
+/// … while it sends no more than this.
+const LINGER_BYTES_MAX: usize = 16 << 20;
+const LINGER_READ_BYTES: usize = 16 << 10;
 
 /// Limits of the edge on one shard.
 #[derive(Clone, Debug)]
@@ -59,9 +52,9 @@ pub struct EdgeShard {
     pub(super) config: EdgeConfig,
     pub(super) pool: RefCell<Pool>,
     pub(super) credit: Rc<RefCell<ShardCredit>>,
-    pacer: PacerHandle,
-    draining: Cell<bool>,
-    connections: RefCell<Vec<Waker>>,
+    pub(super) pacer: PacerHandle,
+    pub(super) draining: Cell<bool>,
+    pub(super) connections: RefCell<Vec<Waker>>,
 }
 
 impl EdgeShard {
@@ -96,10 +89,22 @@ impl EdgeShard {
         self.credit.borrow().charged_bytes()
     }
 
+    /// What streams that wait for admission hold of the parked reserve, bytes.
+    #[must_use]
+    pub fn parked_bytes(&self) -> u64 {
+        self.credit.borrow().parked_bytes()
+    }
+
     /// Memory of the block pool, bytes.
     #[must_use]
     pub fn pool_bytes(&self) -> usize {
         self.pool.borrow().committed_bytes()
+    }
+
+    /// Memory that [`trim`](Self::trim) may give back is kept for so long after its last use,
+    /// milliseconds; 10,000 if nobody says so.
+    pub fn keep_spare_ms(&self, spare_kept_ms: u64) {
+        self.pool.borrow_mut().keep_spare_ms(spare_kept_ms);
     }
 
     /// Gives unused memory back; call it every second or so.
@@ -117,15 +122,13 @@ pub enum ConnectionError {
     /// The client was silent for too long.
     #[error("the client doesn't answer")]
     Silent,
+    /// The client broke a limit that the edge holds itself, or sent too much that brings nothing;
+    /// it was told so.
+    #[error("the client broke the rules: {0}")]
+    Fault(h2::Reason),
     /// The client broke the protocol, or the socket failed.
     #[error(transparent)]
     Http2(#[from] h2::Error),
-}
-
-enum Step {
-    Request(Box<EdgeRequest>),
-    Tick,
-    End(Result<(), h2::Error>),
 }
 
 /// Serves a connection until it ends. `handler` makes the future that serves one request.
@@ -144,8 +147,29 @@ where
         ConnectionCredit::accept(&shard.credit).map_err(|_full| ConnectionError::NoRoom)?;
     let lane = Rc::new(RefCell::new(Lane::new(socket, shard.clone(), credit)));
     let ended = run(&lane, &shard, handler).await;
-    lane.borrow_mut().disconnect();
+    let socket = lane.borrow_mut().disconnect();
+    if let Some(socket) = socket {
+        linger(socket).await;
+    }
     ended
+}
+
+/// Reads on for a moment after we have said our last: to close a socket that holds unread bytes
+/// resets the connection, and the client might lose what we said.
+async fn linger(mut socket: Stream) {
+    drop(socket.shutdown(std::net::Shutdown::Write));
+    let mut block = vec![0; LINGER_READ_BYTES];
+    let mut left_bytes = LINGER_BYTES_MAX;
+    let read_on = async {
+        loop {
+            match std::future::poll_fn(|cx| socket.poll_read(cx, &mut block)).await {
+                Ok(bytes @ 1..) if left_bytes > bytes => left_bytes -= bytes,
+                _ => return,
+            }
+            task::yield_if_needed().await;
+        }
+    };
+    let _ = timer::deadline(read_on, Duration::from_millis(LINGER_MS)).await;
 }
 
 async fn run<F>(
@@ -164,6 +188,9 @@ where
         .max_header_list_size(config.header_list_bytes_max)
         .max_send_buffer_size(256 << 10)
         .max_local_error_reset_streams(None)
+        .max_pending_accept_reset_streams(config.streams_max as usize)
+        // h2 sees only part of what comes, so it must not hold that against its own window.
+        .initial_connection_window_size(WINDOW_BYTES_MAX as u32)
         .handshake(LaneIo(lane.clone()));
     let handshake = timer::deadline(handshake, Duration::from_millis(HANDSHAKE_MS)).await;
     let connection = handshake.map_err(|_elapsed| ConnectionError::Silent)??;
@@ -172,152 +199,10 @@ where
         match std::future::poll_fn(|cx| driver.poll_step(cx)).await {
             Step::Request(request) => task::spawn_local(handler(*request)).detach(),
             Step::Tick => driver.tick()?,
-            Step::End(result) => return Ok(result?),
-        }
-    }
-}
-
-struct Driver {
-    lane: Rc<RefCell<Lane>>,
-    shard: Rc<EdgeShard>,
-    connection: h2::server::Connection<LaneIo, Bytes>,
-    ping: Option<h2::PingPong>,
-    ping_sent: bool,
-    quiet_since_ms: u64,
-    seen_bytes: u64,
-    sleep: Sleep,
-    sleep_until_ms: u64,
-    saying_goaway: bool,
-    /// Our waker among those that a drain wakes.
-    known: Option<Waker>,
-    in_flight: Option<InFlight>,
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.forget_waker();
-    }
-}
-
-impl Driver {
-    fn new(
-        lane: Rc<RefCell<Lane>>,
-        shard: Rc<EdgeShard>,
-        mut connection: h2::server::Connection<LaneIo, Bytes>,
-    ) -> Self {
-        let now_ms = timer::now_ms();
-        Self {
-            ping: connection.ping_pong(),
-            ping_sent: false,
-            quiet_since_ms: now_ms,
-            seen_bytes: 0,
-            sleep: timer::sleep_until(now_ms + BUSY_TICK_MS),
-            sleep_until_ms: now_ms + BUSY_TICK_MS,
-            saying_goaway: false,
-            known: None,
-            in_flight: None,
-            lane,
-            shard,
-            connection,
-        }
-    }
-
-    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        self.lane.borrow_mut().set_connection_waker(cx.waker());
-        if !self.saying_goaway {
-            if self.shard.draining.get() {
-                self.saying_goaway = true;
-                self.connection.graceful_shutdown();
-            } else if !self.known.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-                self.forget_waker();
-                self.known = Some(cx.waker().clone());
-                self.shard.connections.borrow_mut().push(cx.waker().clone());
+            Step::End(result) => {
+                let fault = lane.borrow().fault();
+                return fault.map_or(Ok(result?), |reason| Err(ConnectionError::Fault(reason)));
             }
         }
-        let accepted = self.connection.poll_accept(cx);
-        let written = self.lane.borrow_mut().poll_write_out(cx);
-        match accepted {
-            Poll::Ready(Some(Ok((request, respond)))) => {
-                let request = EdgeRequest::new(request, respond, self.lane.clone());
-                return Poll::Ready(Step::Request(Box::new(request)));
-            }
-            Poll::Ready(Some(Err(error))) => return Poll::Ready(Step::End(Err(error))),
-            Poll::Ready(None) => return Poll::Ready(Step::End(Ok(()))),
-            Poll::Pending => {}
-        }
-        if let Poll::Ready(Err(_gone)) = written {
-            return Poll::Ready(Step::End(Ok(())));
-        }
-        if let Some(ping) = &mut self.ping
-            && self.ping_sent
-            && let Poll::Ready(Ok(_)) = ping.poll_pong(cx)
-        {
-            self.ping_sent = false;
-        }
-        self.pace();
-        self.set_sleep();
-        Pin::new(&mut self.sleep).poll(cx).map(|()| Step::Tick)
-    }
-
-    fn forget_waker(&mut self) {
-        if let Some(known) = self.known.take() {
-            self.shard.connections.borrow_mut().retain(|waker| !waker.will_wake(&known));
-        }
-    }
-
-    /// The pacer beats fast while a stream is open.
-    fn pace(&mut self) {
-        match (self.lane.borrow().is_busy(), &self.in_flight) {
-            (true, None) => self.in_flight = Some(self.shard.pacer.begin()),
-            (false, Some(_)) => self.in_flight = None,
-            _ => {}
-        }
-    }
-
-    /// Sleeps shorter when there is more to watch.
-    fn set_sleep(&mut self) {
-        let lane = self.lane.borrow();
-        let tick_ms = if lane.starved {
-            STARVED_TICK_MS
-        } else if lane.low_water > 1 {
-            LOW_WATER_GUARD_MS
-        } else if lane.is_busy() {
-            BUSY_TICK_MS
-        } else {
-            self.shard.config.keepalive_ms
-        };
-        let at_ms = timer::now_ms() + tick_ms;
-        if at_ms < self.sleep_until_ms {
-            self.sleep_until_ms = at_ms;
-            self.sleep = timer::sleep_until(at_ms);
-        }
-    }
-
-    fn tick(&mut self) -> Result<(), ConnectionError> {
-        let now_ms = timer::now_ms();
-        self.sleep_until_ms = u64::MAX;
-        let mut lane = self.lane.borrow_mut();
-        lane.end_drains(now_ms);
-        if lane.read_bytes != self.seen_bytes {
-            self.seen_bytes = lane.read_bytes;
-            self.quiet_since_ms = now_ms;
-            return Ok(());
-        }
-        if lane.low_water > 1 {
-            lane.lower_to(1);
-        }
-        drop(lane);
-        let quiet_ms = now_ms.saturating_sub(self.quiet_since_ms);
-        let keepalive_ms = self.shard.config.keepalive_ms;
-        if quiet_ms >= 2 * keepalive_ms && self.ping_sent {
-            return Err(ConnectionError::Silent);
-        }
-        if quiet_ms >= keepalive_ms
-            && !self.ping_sent
-            && let Some(ping) = &mut self.ping
-        {
-            self.ping_sent = ping.send_ping(h2::Ping::opaque()).is_ok();
-        }
-        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Does no I/O, and copies nothing but a frame header that lies across two blocks.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use bytes::{Buf, Bytes};
 
@@ -11,8 +11,24 @@ const HEADER: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 0x4;
 const END_STREAM: u8 = 0x1;
 const PADDED: u8 = 0x8;
+
+/// The longest frame of another kind than DATA, bytes. h2 gathers such a frame whole, in memory
+/// that nobody has paid for, and no client needs a longer one.
+const CONTROL_BYTES_MAX: usize = 64 << 10;
+
+/// Streams that we reset are remembered for what still comes on them, up to so many.
+const CLOSED_KEPT: usize = 4096;
+
+/// What frames cost and pay back; see [`Splitter::take_cost`].
+const RESET_COST: i64 = 4;
+const OPENED_WORTH: i64 = 2;
+const PAYLOAD_WORTH_BYTES: usize = 16 << 10;
+/// A late DATA frame that is shorter costs.
+const LATE_BYTES_MIN: usize = 1 << 10;
 
 /// One thing that came in, in the order of the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +61,8 @@ pub enum Piece {
         /// Its length with padding.
         bytes: usize,
     },
+    /// A frame is longer than it may be. Nothing after it is looked at.
+    TooLong,
     /// The client will send no more on this stream.
     Ended {
         /// HTTP/2 stream number.
@@ -63,6 +81,8 @@ enum State {
     PadLength { stream: u32, left: usize, last: bool },
     Payload { stream: u32, left: usize, pad: usize, last: bool },
     Pad { stream: u32, left: usize, last: bool },
+    Skip { left: usize },
+    Broken,
 }
 
 /// The state of one connection's incoming side.
@@ -71,13 +91,18 @@ pub struct Splitter {
     header: [u8; HEADER],
     filled: usize,
     open: HashSet<u32>,
+    closed: HashSet<u32>,
+    closed_order: VecDeque<u32>,
     highest: u32,
     max_frame: usize,
+    /// A header block has begun, and only its CONTINUATION may follow.
+    in_headers: bool,
+    cost: i64,
+    payload_bytes: usize,
 }
 
 impl Splitter {
-    /// `max_frame`: the SETTINGS_MAX_FRAME_SIZE told to the client, bytes. A longer DATA frame
-    /// goes to h2, which answers it with FRAME_SIZE_ERROR.
+    /// `max_frame`: the SETTINGS_MAX_FRAME_SIZE told to the client, bytes.
     #[must_use]
     pub fn new(max_frame: usize) -> Self {
         Self {
@@ -85,15 +110,37 @@ impl Splitter {
             header: [0; HEADER],
             filled: 0,
             open: HashSet::new(),
+            closed: HashSet::new(),
+            closed_order: VecDeque::new(),
             highest: 0,
             max_frame,
+            in_headers: false,
+            cost: 0,
+            payload_bytes: 0,
         }
     }
 
-    /// Leaves this stream's coming frames to h2. A payload already begun is still given as
-    /// [`Piece::Data`], as h2 has not seen its header.
+    /// We have reset this stream: DATA that still comes on it is told as [`Piece::Foreign`] and
+    /// dropped. A payload already begun is still given as [`Piece::Data`].
     pub fn close(&mut self, stream: u32) {
-        self.open.remove(&stream);
+        if !self.open.remove(&stream) {
+            return;
+        }
+        if self.closed_order.len() == CLOSED_KEPT
+            && let Some(oldest) = self.closed_order.pop_front()
+        {
+            self.closed.remove(&oldest);
+        }
+        self.closed_order.push_back(stream);
+        self.closed.insert(stream);
+    }
+
+    /// What the frames since the last call cost: more than 0 if there were many that bring
+    /// nothing (pings, settings, resets, empty DATA), less if requests and payload outweigh them.
+    pub fn take_cost(&mut self) -> i64 {
+        let worth = self.payload_bytes / PAYLOAD_WORTH_BYTES;
+        self.payload_bytes %= PAYLOAD_WORTH_BYTES;
+        std::mem::take(&mut self.cost) - worth as i64
     }
 
     /// Payload bytes that must still come for the frame at hand; 0 between frames.
@@ -102,7 +149,7 @@ impl Splitter {
         match self.state {
             State::Payload { left, pad, .. } => left + pad,
             State::Pad { left, .. } => left,
-            State::Control { .. } | State::Header | State::PadLength { .. } => 0,
+            _ => 0,
         }
     }
 
@@ -127,6 +174,7 @@ impl Splitter {
                 State::Payload { stream, left, pad, last } => {
                     let bytes = block.split_to(block.len().min(*left));
                     *left -= bytes.len();
+                    self.payload_bytes += bytes.len();
                     let (stream, pad, last, done) = (*stream, *pad, *last, *left == 0);
                     out.push(Piece::Data { stream, bytes });
                     if done {
@@ -140,6 +188,15 @@ impl Splitter {
                     *left -= skipped;
                     self.pad_done(out);
                 }
+                State::Skip { left } => {
+                    let skipped = block.len().min(*left);
+                    block.advance(skipped);
+                    *left -= skipped;
+                    if *left == 0 {
+                        self.state = State::Header;
+                    }
+                }
+                State::Broken => return,
                 State::Header => {
                     let some = block.len().min(HEADER - self.filled);
                     block.copy_to_slice(&mut self.header[self.filled..self.filled + some]);
@@ -168,6 +225,7 @@ impl Splitter {
             return;
         }
         out.push(Piece::Padding { stream, bytes: pad + 1 });
+        self.cost += i64::from(left == pad && !last);
         self.state = State::Payload { stream, left: left - pad, pad, last };
         if left == pad {
             self.state = State::Pad { stream, left: pad, last };
@@ -197,9 +255,34 @@ impl Splitter {
         let left = u32::from_be_bytes([0, l0, l1, l2]) as usize;
         let stream = u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]);
         let last = flags & END_STREAM != 0;
-        let known = self.open.contains(&stream);
+        if left > self.max_frame || (kind != DATA && left > CONTROL_BYTES_MAX) {
+            self.state = State::Broken;
+            out.push(Piece::TooLong);
+        } else if self.in_headers {
+            // Whatever it is, h2 knows whether it may come here.
+            self.in_headers = kind != CONTINUATION || flags & END_HEADERS == 0;
+            self.cost += 1;
+            self.control(left, None, out);
+        } else if kind == DATA {
+            self.data(stream, left, flags, last, out);
+        } else if kind > CONTINUATION {
+            // Of a kind that we don't know: to be ignored.
+            self.cost += 1;
+            self.state = if left == 0 { State::Header } else { State::Skip { left } };
+        } else if kind == HEADERS {
+            self.headers(stream, left, flags, last, out);
+        } else {
+            let reset = kind == RST_STREAM && self.open.remove(&stream);
+            self.cost += if kind == RST_STREAM { RESET_COST } else { 1 };
+            self.control(left, reset.then_some(Piece::Reset { stream }), out);
+        }
+    }
+
+    fn data(&mut self, stream: u32, left: usize, flags: u8, last: bool, out: &mut Vec<Piece>) {
         let padded = flags & PADDED != 0;
-        if kind == DATA && known && left <= self.max_frame && (left > 0 || !padded) {
+        let known = self.open.contains(&stream);
+        if known && (left > 0 || !padded) {
+            self.cost += i64::from(left == 0 && !last);
             self.state = match padded {
                 true => State::PadLength { stream, left: left - 1, last },
                 false => State::Payload { stream, left, pad: 0, last },
@@ -209,25 +292,35 @@ impl Splitter {
             }
             return;
         }
-        if kind == DATA {
-            out.push(Piece::Foreign { stream, bytes: left });
+        self.cost += i64::from(left < LATE_BYTES_MIN);
+        self.payload_bytes += left;
+        out.push(Piece::Foreign { stream, bytes: left });
+        if self.closed.contains(&stream) {
+            self.state = if left == 0 { State::Header } else { State::Skip { left } };
+            return;
         }
-        let mut then = None;
-        match kind {
-            DATA | HEADERS if known && last => then = Some(Piece::Ended { stream }),
-            RST_STREAM if known => then = Some(Piece::Reset { stream }),
-            HEADERS if !last && stream % 2 == 1 && stream > self.highest => {
+        let ended = known && last && self.open.remove(&stream);
+        self.control(left, ended.then_some(Piece::Ended { stream }), out);
+    }
+
+    fn headers(&mut self, stream: u32, left: usize, flags: u8, last: bool, out: &mut Vec<Piece>) {
+        self.in_headers = flags & END_HEADERS == 0;
+        let ended = last && self.open.remove(&stream);
+        if stream > self.highest {
+            self.highest = stream;
+            self.cost -= OPENED_WORTH;
+            if !last && stream % 2 == 1 {
                 self.open.insert(stream);
                 out.push(Piece::Opened { stream });
             }
-            _ => {}
+        } else if !ended {
+            self.cost += 1;
         }
-        if then.is_some() {
-            self.open.remove(&stream);
-        }
-        if kind == HEADERS {
-            self.highest = self.highest.max(stream);
-        }
+        self.control(left, ended.then_some(Piece::Ended { stream }), out);
+    }
+
+    /// The frame at hand goes to h2, and then `then` is told.
+    fn control(&mut self, left: usize, then: Option<Piece>, out: &mut Vec<Piece>) {
         out.push(Piece::Control(Bytes::copy_from_slice(&self.header)));
         if left == 0 {
             // No later byte would bring up what follows this frame.
@@ -240,92 +333,4 @@ impl Splitter {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-        let mut all = vec![0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream];
-        all.extend_from_slice(payload);
-        all
-    }
-
-    /// What h2 gets, what the streams get, and the rest, for a wire cut every `step` bytes.
-    fn split(frames: &[Vec<u8>], step: usize) -> (Vec<u8>, Vec<u8>, Vec<Piece>) {
-        let wire = [vec![b'P'; PREFACE], frames.concat()].concat();
-        let (mut splitter, mut out) = (Splitter::new(64), Vec::new());
-        wire.chunks(step).for_each(|c| splitter.push(Bytes::copy_from_slice(c), &mut out));
-        let (mut control, mut data, mut rest) = (vec![], vec![], vec![]);
-        for piece in out {
-            match piece {
-                Piece::Control(bytes) => control.extend_from_slice(&bytes),
-                Piece::Data { bytes, .. } => data.extend_from_slice(&bytes),
-                other => rest.push(other),
-            }
-        }
-        (control.split_off(PREFACE), data, rest)
-    }
-
-    #[test]
-    fn payloads_part_from_the_rest_however_the_wire_is_cut() {
-        let open = frame(HEADERS, 4, 1, b"head");
-        let frames = [open.clone(), frame(DATA, 0, 1, b"one"), frame(DATA, END_STREAM, 1, b"two")];
-        for step in 1..80 {
-            let (control, data, rest) = split(&frames, step);
-            assert_eq!(control, [open.clone(), frame(DATA, END_STREAM, 1, b"")].concat());
-            assert_eq!(data, b"onetwo");
-            assert_eq!(rest, [Piece::Opened { stream: 1 }, Piece::Ended { stream: 1 }]);
-        }
-    }
-
-    #[test]
-    fn what_is_odd_goes_to_h2_whole() {
-        let open = frame(HEADERS, 4, 1, b"head");
-        for odd in [
-            frame(DATA, PADDED, 1, b"\x03ab"),
-            frame(DATA, PADDED, 1, b""),
-            frame(DATA, 0, 3, b"unknown"),
-            frame(DATA, 0, 1, &[0; 65]),
-        ] {
-            let (stream, bytes) = (u32::from(odd[8]), odd.len() - HEADER);
-            let frames = [open.clone(), odd];
-            for step in 1..80 {
-                let (control, data, rest) = split(&frames, step);
-                assert_eq!((control, data), (frames.concat(), vec![]));
-                let foreign = Piece::Foreign { stream, bytes };
-                assert_eq!(rest, [Piece::Opened { stream: 1 }, foreign]);
-            }
-        }
-    }
-
-    #[test]
-    fn padding_is_taken_off_and_counted() {
-        let open = frame(HEADERS, 4, 1, b"head");
-        let frames = [
-            open.clone(),
-            frame(DATA, PADDED, 1, b"\x02ab\0\0"),
-            frame(DATA, PADDED, 1, b"\x01\0"),
-            frame(DATA, PADDED | END_STREAM, 1, b"\x00c"),
-        ];
-        for step in 1..80 {
-            let (control, data, rest) = split(&frames, step);
-            assert_eq!(control, [open.clone(), frame(DATA, END_STREAM, 1, b"")].concat());
-            assert_eq!(data, b"abc");
-            let padding = |bytes| Piece::Padding { stream: 1, bytes };
-            let ended = Piece::Ended { stream: 1 };
-            let opened = Piece::Opened { stream: 1 };
-            assert_eq!(rest, [opened, padding(3), padding(2), padding(1), ended]);
-        }
-    }
-
-    #[test]
-    fn a_reset_stream_is_told_and_then_closed() {
-        let frames = [
-            frame(HEADERS, 4, 1, b"head"),
-            frame(RST_STREAM, 0, 1, &[0; 4]),
-            frame(DATA, 0, 1, b"late"),
-        ];
-        let late = Piece::Foreign { stream: 1, bytes: 4 };
-        let told = vec![Piece::Opened { stream: 1 }, Piece::Reset { stream: 1 }, late];
-        assert_eq!(split(&frames, 7), (frames.concat(), vec![], told));
-    }
-}
+mod tests;

@@ -6,7 +6,11 @@ pub mod data_lane;
 pub mod pool;
 pub mod request;
 
+mod driver;
+mod flood;
 mod lane;
+mod lane_io;
 mod output;
+mod payload;
 
 pub use lane::Cut;

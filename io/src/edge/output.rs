@@ -4,6 +4,7 @@
 //! Holds bytes alone: no socket. Replies are small, so they are copied once into one write.
 
 use bytes::{Buf, BytesMut};
+use h2::Reason;
 
 use super::credit::WindowUpdate;
 
@@ -21,7 +22,9 @@ pub(super) struct Output {
     payload_left: usize,
     skipping: bool,
     waiting: Vec<WindowUpdate>,
-    reset: Vec<u32>,
+    /// The stream of the reset at hand, and the part of its code that was seen.
+    resetting: Option<(u32, u32)>,
+    reset: Vec<(u32, Reason)>,
 }
 
 impl Output {
@@ -34,6 +37,7 @@ impl Output {
                     self.ready.extend_from_slice(&bytes[..some]);
                 }
                 self.payload_left -= some;
+                self.note_reset(&bytes[..some]);
                 bytes = &bytes[some..];
             } else {
                 let some = bytes.len().min(HEADER_BYTES - self.filled);
@@ -54,10 +58,18 @@ impl Output {
         self.payload_left = u32::from_be_bytes([0, l0, l1, l2]) as usize;
         self.skipping = kind == WINDOW_UPDATE;
         if kind == RST_STREAM {
-            self.reset.push(u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]));
+            self.resetting = Some((u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]), 0));
         }
         if !self.skipping {
             self.ready.extend_from_slice(&self.header);
+        }
+    }
+
+    fn note_reset(&mut self, payload: &[u8]) {
+        let Some((_, code)) = &mut self.resetting else { return };
+        *code = payload.iter().fold(*code, |code, byte| code << 8 | u32::from(*byte));
+        if self.payload_left == 0 {
+            self.reset.extend(self.resetting.take().map(|(stream, code)| (stream, code.into())));
         }
     }
 
@@ -79,7 +91,7 @@ impl Output {
     }
 
     /// Streams that we reset since the last call.
-    pub(super) fn take_reset(&mut self) -> Vec<u32> {
+    pub(super) fn take_reset(&mut self) -> Vec<(u32, Reason)> {
         std::mem::take(&mut self.reset)
     }
 
@@ -110,7 +122,7 @@ mod tests {
             frame(4, 0, b"settings"),
             frame(WINDOW_UPDATE, 0, &[0, 0, 0, 9]),
             frame(1, 1, b"head"),
-            frame(RST_STREAM, 3, &[0; 4]),
+            frame(RST_STREAM, 3, &[0, 0, 0, 7]),
         ];
         let ours = WindowUpdate { stream: 5, increment: 7 };
         let our_frame = frame(WINDOW_UPDATE, 5, &[0, 0, 0, 7]);
@@ -127,7 +139,7 @@ mod tests {
             let at = at.expect("our update is written");
             let rest = [&written[..at], &written[at + our_frame.len()..]].concat();
             assert_eq!(rest, [&theirs[0][..], &theirs[2], &theirs[3]].concat());
-            assert_eq!(output.take_reset(), [3]);
+            assert_eq!(output.take_reset(), [(3, Reason::REFUSED_STREAM)]);
         }
     }
 }

@@ -24,7 +24,8 @@ const ALIGN_BYTES: usize = 2 << 20;
 /// Below this much room a read would be too short to be worth a system call.
 const ROOM_MIN_BYTES: usize = 64 << 10;
 
-/// Blocks that were made beyond the kept ones go back to the system after this long unused.
+/// Blocks that were made beyond the kept ones go back to the system after this long unused, if
+/// nobody says otherwise.
 const SPARE_KEPT_MS: u64 = 10_000;
 
 /// The sizes of a shard's pool.
@@ -46,6 +47,7 @@ pub struct Pool {
     made: usize,
     current: Option<Current>,
     spare_since_ms: Option<u64>,
+    spare_kept_ms: u64,
 }
 
 struct Current {
@@ -73,6 +75,7 @@ impl Pool {
             made: 0,
             current: None,
             spare_since_ms: None,
+            spare_kept_ms: SPARE_KEPT_MS,
         };
         for _ in 0..limits.blocks_kept {
             let block = pool.make();
@@ -126,7 +129,13 @@ impl Pool {
         self.made * self.limits.block_bytes
     }
 
-    /// Gives blocks beyond the kept ones back to the system once some lay unused for 10 s.
+    /// Blocks beyond the kept ones stay for so long after their last use, milliseconds; 10,000
+    /// if nobody says so.
+    pub fn keep_spare_ms(&mut self, spare_kept_ms: u64) {
+        self.spare_kept_ms = spare_kept_ms;
+    }
+
+    /// Gives blocks beyond the kept ones back to the system once some lay unused for that long.
     /// Call it every second or so.
     pub fn trim(&mut self, now_ms: u64) {
         self.collect();
@@ -136,7 +145,7 @@ impl Pool {
             return;
         }
         let since_ms = *self.spare_since_ms.get_or_insert(now_ms);
-        if now_ms.saturating_sub(since_ms) >= SPARE_KEPT_MS {
+        if now_ms.saturating_sub(since_ms) >= self.spare_kept_ms {
             for block in self.free.drain(..spare) {
                 // SAFETY: a free block is in nobody's hands, and was made with this layout.
                 unsafe { dealloc(block.as_ptr(), self.home.layout) };

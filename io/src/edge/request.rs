@@ -34,6 +34,7 @@ impl EdgeRequest {
     ) -> Self {
         let (head, body) = request.into_parts();
         let stream = body.stream_id().into();
+        lane.borrow_mut().serve(stream, body.is_end_stream());
         Self {
             head,
             body: EdgeBody { lane, stream, body: Some(body) },

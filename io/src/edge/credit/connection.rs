@@ -162,9 +162,9 @@ impl ConnectionCredit {
     }
 
     /// Nobody wants what still comes on this stream: it is dropped, and its connection credit is
-    /// back at once. The stream is forgotten once it has ended too. `bytes_max` bounds what the client is still let send beyond the window that
-    /// it has, for clients that read no reply before they have sent all. What the stream holds is
-    /// still to be released.
+    /// back at once. The stream is forgotten once it has ended too. `bytes_max` bounds what the
+    /// client is still let send beyond the window that it has, for clients that read no reply
+    /// before they have sent all. What the stream holds is still to be released.
     pub fn drain(&mut self, stream: u32, bytes_max: u64) {
         self.turn(stream, Phase::Draining, bytes_max);
     }
@@ -221,6 +221,13 @@ impl ConnectionCredit {
         let coming: u64 = self.streams.values().map(Stream::coming).sum();
         let sure = coming.min(self.window).max(frame_bytes_left as u64);
         sure.clamp(1, LOW_WATER_BYTES_MAX) as usize
+    }
+
+    /// Whether a granted stream can't go on before it is given more.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        let stuck = |s: &Stream| s.phase == Phase::Open && s.window < s.left.min(STUCK_BYTES);
+        self.window < STUCK_BYTES || self.streams.values().any(stuck)
     }
 
     /// What the client may still send on the connection, bytes.
