@@ -1,0 +1,295 @@
+//! An edge on one executor whose inside can be seen, and a client that says anything.
+#![allow(dead_code, reason = "each test uses its part")]
+
+pub mod raw;
+
+use std::{
+    net::SocketAddr,
+    rc::Rc,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+use sluice_io::{
+    edge::{
+        Cut,
+        connection::{EdgeConfig, EdgeShard, serve_connection},
+        credit::CreditLimits,
+        pool::PoolLimits,
+        request::EdgeRequest,
+    },
+    reactor::{executor::Executors, net::Listener, task, timer},
+};
+use sluice_proto::checksum::Crc32c;
+
+pub const FLOOR_BYTES: u64 = 65_535;
+
+pub fn config() -> EdgeConfig {
+    EdgeConfig {
+        pool: PoolLimits { block_bytes: 1 << 20, blocks_kept: 4, blocks_max: 80 },
+        credit: CreditLimits {
+            window_budget_bytes: 64 << 20,
+            parked_reserve_bytes: 1 << 20,
+            connection_ceiling_bytes: 32 << 20,
+            stream_ceiling_bytes: 16 << 20,
+        },
+        max_frame_bytes: 1 << 20,
+        streams_max: 256,
+        header_list_bytes_max: 16 << 10,
+        drain_bytes_max: 1 << 20,
+        drain_ms_max: 5_000,
+        keepalive_ms: 30_000,
+    }
+}
+
+/// What an edge is seen to do.
+#[derive(Default)]
+pub struct Seen {
+    pub window_bytes: AtomicU64,
+    pub window_bytes_max: AtomicU64,
+    pub parked_bytes: AtomicU64,
+    pub pool_bytes: AtomicU64,
+    pub connections: AtomicU64,
+    /// Handlers that run.
+    pub serving: AtomicU64,
+    pub cut_by_reset: AtomicU64,
+    pub cut_by_disconnect: AtomicU64,
+    /// Bytes that "/hold" and "/park" read.
+    pub held_bytes: AtomicU64,
+    /// "/hold" gives back and "/park" goes on.
+    pub go: AtomicBool,
+    /// Why connections ended, if not well.
+    pub errors: Mutex<Vec<String>>,
+}
+
+pub struct Edge {
+    pub address: SocketAddr,
+    pub seen: Arc<Seen>,
+}
+
+impl Edge {
+    /// Serves until the process ends. Blocks beyond the kept ones go after 100 ms.
+    pub fn start(config: EdgeConfig) -> Edge {
+        let (told, address) = mpsc::channel();
+        let seen = Arc::new(Seen::default());
+        let shared = Arc::clone(&seen);
+        std::thread::spawn(move || {
+            let executors = Executors::spawn(&[0], move |_, pacer| {
+                let (told, seen, config) = (told.clone(), Arc::clone(&shared), config.clone());
+                async move {
+                    let shard = EdgeShard::new(config, pacer);
+                    shard.keep_spare_ms(100);
+                    task::spawn_local(watch(Rc::clone(&shard), Arc::clone(&seen))).detach();
+                    let mut listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+                    told.send(listener.local_addr().unwrap()).unwrap();
+                    loop {
+                        let socket = listener.accept().await.unwrap();
+                        let (handler, ends) = (Arc::clone(&seen), Arc::clone(&seen));
+                        let served = serve_connection(socket, Rc::clone(&shard), move |request| {
+                            serve(request, Arc::clone(&handler))
+                        });
+                        task::spawn_local(async move {
+                            if let Err(error) = served.await {
+                                ends.errors.lock().unwrap().push(error.to_string());
+                            }
+                        })
+                        .detach();
+                    }
+                }
+            });
+            executors.unwrap().join().unwrap();
+        });
+        Edge { address: address.recv().unwrap(), seen }
+    }
+
+    /// No connection, stream, window or spare memory is left.
+    pub fn is_empty(&self, kept_bytes: u64) -> bool {
+        let zero = |count: &AtomicU64| count.load(SeqCst) == 0;
+        let seen = &self.seen;
+        zero(&seen.connections)
+            && zero(&seen.window_bytes)
+            && zero(&seen.parked_bytes)
+            && zero(&seen.serving)
+            && seen.pool_bytes.load(SeqCst) <= kept_bytes
+    }
+
+    /// Waits until nothing is left.
+    pub fn until_empty(&self) {
+        eventually("the edge is empty", || self.is_empty(4 << 20));
+    }
+}
+
+async fn watch(shard: Rc<EdgeShard>, seen: Arc<Seen>) {
+    loop {
+        shard.trim();
+        seen.window_bytes.store(shard.window_bytes(), SeqCst);
+        seen.window_bytes_max.fetch_max(shard.window_bytes(), SeqCst);
+        seen.parked_bytes.store(shard.parked_bytes(), SeqCst);
+        seen.pool_bytes.store(shard.pool_bytes() as u64, SeqCst);
+        seen.connections.store(shard.connections(), SeqCst);
+        timer::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+async fn serve(mut request: EdgeRequest, seen: Arc<Seen>) {
+    seen.serving.fetch_add(1, SeqCst);
+    let length = request.head.headers.get("x-bytes");
+    let length = length.map_or(0, |value| value.to_str().unwrap().parse().unwrap());
+    let path = request.head.uri.path().to_owned();
+    let answer = match path.as_str() {
+        "/refuse" => None,
+        // Short, and asks for no window.
+        "/status" => sum_on(&mut request).await,
+        "/hold" => hold(&mut request, &seen, length).await,
+        "/park" => park(&mut request, &seen, length).await,
+        _ => sum(&mut request, length).await,
+    };
+    match answer {
+        Some(Ok(sum)) => answer_with(&mut request, &sum.to_be_bytes()).await,
+        Some(Err(Cut::Reset)) => drop(seen.cut_by_reset.fetch_add(1, SeqCst)),
+        Some(Err(Cut::Disconnected)) => drop(seen.cut_by_disconnect.fetch_add(1, SeqCst)),
+        None => {
+            let head = Response::builder().status(429).body(()).unwrap();
+            drop(request.reply.head(head, true));
+        }
+    }
+    drop(request);
+    seen.serving.fetch_sub(1, SeqCst);
+}
+
+async fn answer_with(request: &mut EdgeRequest, bytes: &[u8]) {
+    // The client may be gone, which is its business.
+    if request.reply.head(Response::new(()), false).is_ok()
+        && request.reply.send(Bytes::copy_from_slice(bytes)).await.is_ok()
+    {
+        drop(request.reply.finish(HeaderMap::new()));
+    }
+}
+
+/// The sum of what comes, given back as it comes; `None` if it is refused.
+async fn sum(request: &mut EdgeRequest, length: u64) -> Option<Result<u32, Cut>> {
+    request.body.grant(length).ok()?;
+    sum_on(request).await
+}
+
+async fn sum_on(request: &mut EdgeRequest) -> Option<Result<u32, Cut>> {
+    let mut sum = Crc32c::new();
+    while let Some(piece) = request.body.next().await {
+        match piece {
+            Ok(piece) => {
+                sum.update(&piece);
+                request.body.release(piece.len());
+            }
+            Err(cut) => return Some(Err(cut)),
+        }
+    }
+    Some(Ok(sum.value()))
+}
+
+/// Reads all that comes and gives nothing back before it is told to.
+async fn hold(request: &mut EdgeRequest, seen: &Seen, length: u64) -> Option<Result<u32, Cut>> {
+    request.body.grant(length).ok()?;
+    let mut pieces = Vec::new();
+    let mut end = None;
+    while end.is_none() {
+        match request.body.next().await {
+            Some(Ok(piece)) => {
+                seen.held_bytes.fetch_add(piece.len() as u64, SeqCst);
+                pieces.push(piece);
+            }
+            Some(Err(cut)) => end = Some(Err(cut)),
+            None => end = Some(Ok(())),
+        }
+        if seen.go.load(SeqCst) {
+            break;
+        }
+    }
+    while !matches!(end, Some(Err(_))) && !seen.go.load(SeqCst) {
+        timer::sleep(Duration::from_millis(1)).await;
+    }
+    let mut all = Crc32c::new();
+    for piece in pieces {
+        all.update(&piece);
+        request.body.release(piece.len());
+    }
+    Some(end.unwrap_or(Ok(())).map(|()| all.value()))
+}
+
+/// Waits for admission until it is told to go on.
+async fn park(request: &mut EdgeRequest, seen: &Seen, length: u64) -> Option<Result<u32, Cut>> {
+    request.body.park().ok()?;
+    seen.held_bytes.fetch_add(1, SeqCst);
+    while !seen.go.load(SeqCst) {
+        let next = timer::deadline(request.body.next(), Duration::from_millis(1)).await;
+        match next {
+            Ok(Some(Err(cut))) => return Some(Err(cut)),
+            Ok(Some(Ok(piece))) => {
+                // Kept in memory, as an admission that waits would.
+                let releaser = request.body.releaser();
+                let rest = park_with(request, seen, length, &piece).await;
+                releaser.release(piece.len());
+                return rest;
+            }
+            Ok(None) | Err(_) => {}
+        }
+    }
+    sum(request, length).await
+}
+
+async fn park_with(
+    request: &mut EdgeRequest,
+    seen: &Seen,
+    length: u64,
+    first: &Bytes,
+) -> Option<Result<u32, Cut>> {
+    let mut all = Crc32c::new();
+    all.update(first);
+    let mut got_bytes = first.len();
+    let mut rest = Vec::new();
+    while !seen.go.load(SeqCst) {
+        match timer::deadline(request.body.next(), Duration::from_millis(1)).await {
+            Ok(Some(Ok(piece))) => rest.push(piece),
+            Ok(Some(Err(cut))) => {
+                rest.iter().for_each(|piece: &Bytes| request.body.release(piece.len()));
+                return Some(Err(cut));
+            }
+            Ok(None) | Err(_) => {}
+        }
+    }
+    for piece in &rest {
+        all.update(piece);
+        got_bytes += piece.len();
+        request.body.release(piece.len());
+    }
+    request.body.grant(length - got_bytes as u64).ok()?;
+    while let Some(piece) = request.body.next().await {
+        match piece {
+            Ok(piece) => {
+                all.update(&piece);
+                request.body.release(piece.len());
+            }
+            Err(cut) => return Some(Err(cut)),
+        }
+    }
+    Some(Ok(all.value()))
+}
+
+/// Waits until `holds`; fails after 20 s, which is far longer than anything here takes.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let until_ms = timer::now_ms() + 20_000;
+    while !holds() {
+        assert!(timer::now_ms() < until_ms, "never seen: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Bytes that differ from place to place and from seed to seed.
+pub fn pattern(seed: usize, bytes: usize) -> Vec<u8> {
+    (0..bytes).map(|n| (n * 31 + n / 251 + seed * 7) as u8).collect()
+}
