@@ -371,7 +371,10 @@ impl ConnectionCredit {
             let commit = known.commit();
             if known.wants_connection() {
                 let owned = commit - known.held.granted - known.cover();
-                most = most.min(owned + room);
+                // Window beyond the message is the floor's.
+                if known.left - known.cover() > owned + room {
+                    most = most.min(owned + room);
+                }
             }
             if most > 0 && known.give(most) > 0 {
                 room -= known.commit() - commit;

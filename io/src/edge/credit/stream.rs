@@ -12,6 +12,9 @@ pub enum Arrival {
     Drop,
 }
 
+/// A shorter window may be too short for a last frame that is padded.
+const PADDED_BYTES: u64 = 1 << 10;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Open,
@@ -158,12 +161,13 @@ impl Stream {
         match (self.phase, self.fund) {
             (Phase::Ended | Phase::Closed, _) | (Phase::Open, Fund::Reserve { waiting: true }) => 0,
             (Phase::Draining, _) => self.left.min(FLOOR_BYTES),
-            // Another message may follow, and its head must get in.
-            (Phase::Open, _) if self.left == 0 => FLOOR_BYTES.saturating_sub(self.held.total()),
-            (Phase::Open, Fund::Connection) => self.left.min(cap.saturating_sub(self.held.granted)),
-            (Phase::Open, Fund::Reserve { waiting: false }) => {
-                self.left.min(FLOOR_BYTES - self.held.parked)
+            // Another message may follow, and its head must get in; or padding shut the window
+            // before the message's last bytes.
+            (Phase::Open, Fund::Connection) if self.left <= self.window.min(PADDED_BYTES) => {
+                FLOOR_BYTES.saturating_sub(self.held.total())
             }
+            (Phase::Open, Fund::Connection) => self.left.min(cap.saturating_sub(self.held.granted)),
+            (Phase::Open, Fund::Reserve { waiting: false }) => FLOOR_BYTES - self.held.parked,
         }
     }
 
