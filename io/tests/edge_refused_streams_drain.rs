@@ -47,11 +47,7 @@ fn storm(edge: &Edge, path: &str) {
     assert_eq!(raw.answer(HONEST), Crc32c::of(&honest));
     raw.upload(stream(REFUSED), &pattern(5, 1 << 20), 1 << 20);
     eventually("no handler is left", || edge.seen.serving.load(SeqCst) == 0);
-    eventually("only the floor is left", || {
-        let bytes = edge.seen.window_bytes.load(SeqCst);
-
-        bytes == FLOOR_BYTES
-    });
+    eventually("only the floor is left", || edge.seen.window_bytes.load(SeqCst) == FLOOR_BYTES);
     drop(raw);
     edge.until_empty();
     assert!(edge.seen.errors.lock().unwrap().is_empty());
@@ -83,7 +79,7 @@ fn large_late_frames_of_a_cut_upload_are_dropped() {
     let edge = Edge::start(short);
     let mut raw = Raw::connect(edge.address);
     let bytes = pattern(1, 8 << 20);
-    raw.open(1, "/hold", bytes.len());
+    raw.open(1, "/give-up", bytes.len());
     eventually("a large window", || {
         raw.look();
         raw.room(1) >= 4 << 20

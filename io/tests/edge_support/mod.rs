@@ -60,7 +60,7 @@ pub struct Seen {
     pub serving: AtomicU64,
     pub cut_by_reset: AtomicU64,
     pub cut_by_disconnect: AtomicU64,
-    /// Bytes that "/hold" and "/park" read.
+    /// Bytes that "/hold" and "/park" read, and 1 for each parked one.
     pub held_bytes: AtomicU64,
     /// "/hold" gives back and "/park" goes on.
     pub go: AtomicBool,
@@ -121,7 +121,12 @@ impl Edge {
 
     /// Waits until nothing is left.
     pub fn until_empty(&self) {
-        eventually("the edge is empty", || self.is_empty(4 << 20));
+        self.until_empty_but(4 << 20);
+    }
+
+    /// Waits until nothing is left but what the pool keeps.
+    pub fn until_empty_but(&self, kept_bytes: u64) {
+        eventually("the edge is empty", || self.is_empty(kept_bytes));
     }
 }
 
@@ -145,7 +150,8 @@ async fn serve(mut request: EdgeRequest, seen: Arc<Seen>) {
     let answer = match path.as_str() {
         "/refuse" => None,
         // Short, and asks for no window.
-        "/status" => sum_on(&mut request).await,
+        "/status" => sum_after(&mut request, Held::default()).await,
+        "/give-up" => give_up(&mut request, &seen, length).await,
         "/hold" => hold(&mut request, &seen, length).await,
         "/park" => park(&mut request, &seen, length).await,
         _ => sum(&mut request, length).await,
@@ -175,11 +181,16 @@ async fn answer_with(request: &mut EdgeRequest, bytes: &[u8]) {
 /// The sum of what comes, given back as it comes; `None` if it is refused.
 async fn sum(request: &mut EdgeRequest, length: u64) -> Option<Result<u32, Cut>> {
     request.body.grant(length).ok()?;
-    sum_on(request).await
+    sum_after(request, Held::default()).await
 }
 
-async fn sum_on(request: &mut EdgeRequest) -> Option<Result<u32, Cut>> {
+async fn sum_after(request: &mut EdgeRequest, held: Held) -> Option<Result<u32, Cut>> {
     let mut sum = Crc32c::new();
+    for piece in &held.0 {
+        sum.update(piece);
+        request.body.release(piece.len());
+    }
+    drop(held);
     while let Some(piece) = request.body.next().await {
         match piece {
             Ok(piece) => {
@@ -192,92 +203,64 @@ async fn sum_on(request: &mut EdgeRequest) -> Option<Result<u32, Cut>> {
     Some(Ok(sum.value()))
 }
 
+/// Asks for window, and refuses when it is told to.
+async fn give_up(request: &mut EdgeRequest, seen: &Seen, length: u64) -> Option<Result<u32, Cut>> {
+    request.body.grant(length).ok()?;
+    while !seen.go.load(SeqCst) {
+        timer::sleep(Duration::from_millis(1)).await;
+    }
+    None
+}
+
 /// Reads all that comes and gives nothing back before it is told to.
 async fn hold(request: &mut EdgeRequest, seen: &Seen, length: u64) -> Option<Result<u32, Cut>> {
     request.body.grant(length).ok()?;
-    let mut pieces = Vec::new();
-    let mut end = None;
-    while end.is_none() {
-        match request.body.next().await {
-            Some(Ok(piece)) => {
-                seen.held_bytes.fetch_add(piece.len() as u64, SeqCst);
-                pieces.push(piece);
-            }
-            Some(Err(cut)) => end = Some(Err(cut)),
-            None => end = Some(Ok(())),
-        }
-        if seen.go.load(SeqCst) {
-            break;
-        }
+    let mut held = Held::default();
+    if let Err(cut) = held.read(request, seen).await {
+        return Some(Err(cut));
     }
-    while !matches!(end, Some(Err(_))) && !seen.go.load(SeqCst) {
-        timer::sleep(Duration::from_millis(1)).await;
-    }
-    let mut all = Crc32c::new();
-    for piece in pieces {
-        all.update(&piece);
-        request.body.release(piece.len());
-    }
-    Some(end.unwrap_or(Ok(())).map(|()| all.value()))
+    sum_after(request, held).await
 }
 
 /// Waits for admission until it is told to go on.
 async fn park(request: &mut EdgeRequest, seen: &Seen, length: u64) -> Option<Result<u32, Cut>> {
     request.body.park().ok()?;
     seen.held_bytes.fetch_add(1, SeqCst);
-    while !seen.go.load(SeqCst) {
-        let next = timer::deadline(request.body.next(), Duration::from_millis(1)).await;
-        match next {
-            Ok(Some(Err(cut))) => return Some(Err(cut)),
-            Ok(Some(Ok(piece))) => {
-                // Kept in memory, as an admission that waits would.
-                let releaser = request.body.releaser();
-                let rest = park_with(request, seen, length, &piece).await;
-                releaser.release(piece.len());
-                return rest;
-            }
-            Ok(None) | Err(_) => {}
-        }
+    let mut held = Held::default();
+    if let Err(cut) = held.read(request, seen).await {
+        return Some(Err(cut));
     }
-    sum(request, length).await
+    request.body.grant(length - held.bytes()).ok()?;
+    sum_after(request, held).await
 }
 
-async fn park_with(
-    request: &mut EdgeRequest,
-    seen: &Seen,
-    length: u64,
-    first: &Bytes,
-) -> Option<Result<u32, Cut>> {
-    let mut all = Crc32c::new();
-    all.update(first);
-    let mut got_bytes = first.len();
-    let mut rest = Vec::new();
-    while !seen.go.load(SeqCst) {
-        match timer::deadline(request.body.next(), Duration::from_millis(1)).await {
-            Ok(Some(Ok(piece))) => rest.push(piece),
-            Ok(Some(Err(cut))) => {
-                rest.iter().for_each(|piece: &Bytes| request.body.release(piece.len()));
-                return Some(Err(cut));
+/// Pieces that are kept in memory.
+#[derive(Default)]
+struct Held(Vec<Bytes>);
+
+impl Held {
+    fn bytes(&self) -> u64 {
+        self.0.iter().map(|piece| piece.len() as u64).sum()
+    }
+
+    /// Reads until it is told to go on.
+    async fn read(&mut self, request: &mut EdgeRequest, seen: &Seen) -> Result<(), Cut> {
+        while !seen.go.load(SeqCst) {
+            match timer::deadline(request.body.next(), Duration::from_millis(1)).await {
+                Ok(Some(Ok(piece))) => {
+                    seen.held_bytes.fetch_add(piece.len() as u64, SeqCst);
+                    self.0.push(piece);
+                }
+                Ok(Some(Err(cut))) => {
+                    request.body.release(self.bytes() as usize);
+                    return Err(cut);
+                }
+                Ok(None) => timer::sleep(Duration::from_millis(1)).await,
+                Err(_elapsed) => {}
             }
-            Ok(None) | Err(_) => {}
         }
+        Ok(())
     }
-    for piece in &rest {
-        all.update(piece);
-        got_bytes += piece.len();
-        request.body.release(piece.len());
-    }
-    request.body.grant(length - got_bytes as u64).ok()?;
-    while let Some(piece) = request.body.next().await {
-        match piece {
-            Ok(piece) => {
-                all.update(&piece);
-                request.body.release(piece.len());
-            }
-            Err(cut) => return Some(Err(cut)),
-        }
-    }
-    Some(Ok(all.value()))
 }
 
 /// Waits until `holds`; fails after 20 s, which is far longer than anything here takes.

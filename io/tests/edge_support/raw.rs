@@ -117,9 +117,14 @@ impl Raw {
 
     /// One DATA frame, whether or not there is window for it.
     pub fn data(&mut self, stream: u32, payload: &[u8], end: bool) {
-        self.window -= payload.len() as i64;
-        *self.windows.entry(stream).or_insert(65_535) -= payload.len() as i64;
+        self.spend(stream, payload.len());
         self.send(DATA, if end { END_STREAM } else { 0 }, stream, payload);
+    }
+
+    /// Counts bytes that were sent by [`write`](Self::write).
+    pub fn spend(&mut self, stream: u32, bytes: usize) {
+        self.window -= bytes as i64;
+        *self.windows.entry(stream).or_insert(65_535) -= bytes as i64;
     }
 
     /// What may be sent on this stream now.
@@ -192,6 +197,15 @@ impl Raw {
         self.socket.set_nonblocking(false).unwrap();
     }
 
+    /// Takes in the next frame.
+    pub fn wait(&mut self) {
+        match self.receive() {
+            Ok(Some(frame)) if frame.kind == WINDOW_UPDATE => {}
+            Ok(Some(frame)) if frame.kind != GOAWAY => self.waiting.push_back(frame),
+            other => panic!("{other:?} after {:?}", self.waiting),
+        }
+    }
+
     /// Sends `bytes` in frames of at most `frame_bytes` as the windows let it; the last ends the
     /// stream.
     pub fn send_all(&mut self, stream: u32, bytes: &[u8], frame_bytes: usize) {
@@ -199,26 +213,11 @@ impl Raw {
         while !rest.is_empty() {
             let some = rest.len().min(frame_bytes).min(self.room(stream));
             if some == 0 {
-                let update = self.until("window", |_| true);
-                assert!(update.kind != GOAWAY, "GOAWAY {}", update.code());
-                if update.kind != WINDOW_UPDATE {
-                    self.waiting.push_back(update);
-                    self.wait_for_window(stream);
-                }
+                self.wait();
                 continue;
             }
             self.data(stream, &rest[..some], some == rest.len());
             rest = &rest[some..];
-        }
-    }
-
-    fn wait_for_window(&mut self, stream: u32) {
-        while self.room(stream) == 0 {
-            match self.receive() {
-                Ok(Some(frame)) if frame.kind == WINDOW_UPDATE => {}
-                Ok(Some(frame)) if frame.kind != GOAWAY => self.waiting.push_back(frame),
-                other => panic!("no window for stream {stream}, but {other:?}"),
-            }
         }
     }
 
