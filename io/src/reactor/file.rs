@@ -3,6 +3,8 @@
 //! Owns open files, their aligned buffers and the grouping of syncs. Does not own any layout.
 //! One [`File`] carries both handles; direct I/O is left out where the file system has none.
 
+mod direct;
+
 use std::cell::RefCell;
 use std::io;
 use std::ops::Deref;
@@ -12,6 +14,8 @@ use std::rc::Rc;
 use futures_channel::oneshot;
 use glommio::io::{DmaBuffer, DmaFile, OpenOptions, ReadResult};
 use glommio::task::JoinHandle;
+
+pub use direct::buffered_fallbacks;
 
 /// Offsets and lengths of direct I/O are multiples of this many bytes.
 ///
@@ -57,8 +61,8 @@ impl File {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(create).mode(FILE_MODE);
         let buffered = options.buffered_open(path).await?;
-        let direct = match has_direct_io(path)? {
-            true => Some(OpenOptions::new().read(true).write(true).dma_open(path).await?),
+        let direct = match direct::is_supported(path)? {
+            true => Some(direct::open(path).await?),
             false => None,
         };
         let inner = Inner {
@@ -140,7 +144,8 @@ impl File {
             let dma = buffer.dma.clone().expect("present until dropped");
             let bytes = dma.len();
             match direct.write_rc_at(dma.clone(), position).await.map_err(io::Error::from) {
-                Err(error) if is_refused_direct(&error) => {
+                Err(error) if direct::is_refused(&error) => {
+                    direct::count_fallback();
                     file.write_at(dma.as_bytes().to_vec(), position).await
                 }
                 written => written_whole(written?, bytes),
@@ -154,7 +159,7 @@ impl File {
             && bytes as u64 >= BLOCK_BYTES
         {
             match direct.read_at(position, bytes).await.map_err(io::Error::from) {
-                Err(error) if is_refused_direct(&error) => {}
+                Err(error) if direct::is_refused(&error) => direct::count_fallback(),
                 result => return result.map(Block),
             }
         }
@@ -298,35 +303,6 @@ pub async fn sync_folder(path: &Path) -> io::Result<()> {
 /// A regular file takes all it is given, unless its disk ran full.
 fn written_whole(written: usize, bytes: usize) -> io::Result<()> {
     if written == bytes { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
-}
-
-/// Polled I/O, which glommio chooses by itself, is refused now and then (EOPNOTSUPP) for a file
-/// on which it worked a moment ago; the page cache always answers.
-fn is_refused_direct(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::Unsupported
-}
-
-/// Asks the kernel, since glommio takes the refusal of O_DIRECT for an error.
-fn has_direct_io(path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let opened = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(path);
-    match opened {
-        // tmpfs takes the flag on new kernels, and glommio then goes through the cache anyway.
-        Ok(file) => Ok(!is_tmpfs(&file)?),
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-fn is_tmpfs(file: &std::fs::File) -> io::Result<bool> {
-    use std::os::fd::AsRawFd;
-    // SAFETY: plain data, for which all zeroes is a value.
-    let mut stat: libc::statfs = unsafe { std::mem::zeroed() };
-    // SAFETY: the descriptor is open and `stat` is ours for the length of the call.
-    if unsafe { libc::fstatfs(file.as_raw_fd(), &mut stat) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(stat.f_type == libc::TMPFS_MAGIC)
 }
 
 const FILE_MODE: libc::mode_t = 0o600;
