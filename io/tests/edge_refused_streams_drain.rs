@@ -23,6 +23,9 @@ fn storm(edge: &Edge, path: &str) {
         let until = honest.len().min(sent + bytes);
         while sent < until {
             raw.look();
+            while raw.room(HONEST) == 0 {
+                raw.wait();
+            }
             let some = (until - sent).min(16 << 10).min(raw.room(HONEST));
             raw.data(HONEST, &honest[sent..sent + some], sent + some == honest.len());
             sent += some;
@@ -37,7 +40,7 @@ fn storm(edge: &Edge, path: &str) {
         for n in 0..REFUSED {
             let late = pattern(n as usize, 2_000);
             while raw.window < late.len() as i64 {
-                raw.look();
+                raw.wait();
             }
             raw.data(stream(n), &late, false);
             step(&mut raw, 1_024);

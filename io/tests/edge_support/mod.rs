@@ -96,6 +96,8 @@ impl Edge {
                         });
                         task::spawn_local(async move {
                             if let Err(error) = served.await {
+                                // Shown when the test fails.
+                                eprintln!("a connection ended: {error:?}");
                                 ends.errors.lock().unwrap().push(error.to_string());
                             }
                         })
