@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use futures_lite::future::{block_on, zip};
+use sluice_io::reactor::{executor::Executors, task, timer};
 use sluice_io::sqlite::{Database, DatabaseErrorKind, Durability};
 
 const SCHEMA: &str = "CREATE TABLE numbers (n INTEGER PRIMARY KEY) STRICT";
@@ -75,20 +76,41 @@ fn a_full_database_fails_jobs_and_recovers() {
 }
 
 #[test]
-fn committed_rows_outlive_a_process_that_is_killed() {
+fn an_executor_awaits_commits_and_does_other_work_meanwhile() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let db = open(&path);
-    for n in 0..100 {
-        block_on(insert(&db, n)).unwrap();
-    }
-    // What a kill leaves: the files as they are at this instant, never closed.
-    let left = dir.path().join("left.db");
-    for suffix in ["", "-wal"] {
-        let name = |stem: &Path| format!("{}{suffix}", stem.display());
-        std::fs::copy(name(&path), name(&left)).unwrap();
-    }
-    assert_eq!(count(&open(&left)), 100);
+    let db = open(&dir.path().join("a.db"));
+    let (say, heard) = std::sync::mpsc::channel();
+    let executors = Executors::spawn(&[0], move |_, _| {
+        let (db, say) = (db.clone(), say.clone());
+        async move {
+            let (go, may_go) = std::sync::mpsc::channel();
+            let handle = db.clone();
+            let slow = task::spawn_local(async move {
+                // The database's thread waits for the executor, which must not wait for it.
+                let slow = handle.run(move |c| {
+                    may_go.recv().unwrap();
+                    c.execute("INSERT INTO numbers VALUES (1)", [])
+                });
+                slow.await
+            });
+            timer::sleep(std::time::Duration::from_millis(20)).await;
+            go.send(()).unwrap();
+            assert_eq!(slow.await.unwrap().unwrap(), 1);
+            let many: Vec<_> = (2..500)
+                .map(|n| {
+                    let db = db.clone();
+                    task::spawn_local(async move { insert(&db, n).await })
+                })
+                .collect();
+            for one in many {
+                assert_eq!(one.await.unwrap(), Ok(1));
+            }
+            let rows = db.run(|c| c.query_row("SELECT count(*) FROM numbers", [], |r| r.get(0)));
+            say.send(rows.await.unwrap()).unwrap();
+        }
+    });
+    executors.unwrap().join().unwrap();
+    assert_eq!(heard.recv(), Ok(499i64));
 }
 
 #[test]
