@@ -198,6 +198,23 @@ fn breaking_a_rule_ends_the_connection_with_its_reason() {
 }
 
 #[test]
+fn a_client_that_talks_on_can_still_read_why_it_was_cut_off() {
+    let edge = Edge::start(config());
+    let mut raw = Raw::connect(edge.address);
+    let mut long = frame(DATA, 0, 1, &[]);
+    long[0] = 0xff;
+    raw.write(&long);
+    for _ in 0..5 {
+        // Each finds the connection as the edge has left it by then.
+        std::thread::sleep(Duration::from_millis(10));
+        raw.write(&[0; 100_000]);
+    }
+    assert_eq!(raw.end(), Some(FRAME_SIZE_ERROR));
+    drop(raw);
+    edge.until_empty();
+}
+
+#[test]
 fn data_beyond_a_window_ends_the_connection() {
     let edge = Edge::start(config());
     let bystander = bystander(edge.address);
