@@ -64,3 +64,30 @@ fn a_call_answers_beside_parked_uploads_and_held_ones() {
     drop(raw);
     edge.until_empty();
 }
+
+#[test]
+fn streams_that_wait_do_not_pin_the_memory_that_others_are_read_into() {
+    let mut small = config();
+    // Fewer blocks than streams that will wait.
+    (small.pool.blocks_kept, small.pool.blocks_max) = (4, 8);
+    let edge = Edge::start(small);
+    let mut waiting = Raw::connect(edge.address);
+    let mut busy = Raw::connect(edge.address);
+    let bytes = pattern(1, 50_000);
+    for n in 0..16 {
+        let stream = 1 + 2 * n;
+        waiting.open(stream, "/park", bytes.len());
+        let parked_bytes = (u64::from(n) + 1) * 65_535;
+        eventually("parked", || edge.seen.parked_bytes.load(SeqCst) == parked_bytes);
+        waiting.send_all(stream, &bytes, 16 << 10);
+        // More than a block lies between what two of them have in memory.
+        busy.upload(stream, &pattern(2, 3 << 20), 1 << 20);
+    }
+    assert_eq!(edge.seen.parked_bytes.load(SeqCst), 16 * 65_535);
+    edge.seen.go.store(true, SeqCst);
+    for stream in (1..33).step_by(2) {
+        assert_eq!(waiting.answer(stream), Crc32c::of(&bytes));
+    }
+    drop((waiting, busy));
+    edge.until_empty();
+}

@@ -195,8 +195,9 @@ impl Lane {
             }
             Piece::Data { stream, bytes } => {
                 let arrival = self.credit.received(stream, bytes.len()).map_err(violation)?;
+                let is_late = self.credit.is_reserved(stream);
                 match self.streams.get_mut(&stream) {
-                    Some(payload) if arrival == Arrival::Keep => payload.push(bytes),
+                    Some(payload) if arrival == Arrival::Keep => payload.push(bytes, is_late),
                     None if arrival == Arrival::Keep => self.credit.release(stream, bytes.len()),
                     _ => {}
                 }
@@ -373,6 +374,9 @@ impl Lane {
 
     pub(super) fn park(&mut self, stream: u32) -> Result<(), NoCredit> {
         self.credit.park(stream)?;
+        if let Some(payload) = self.streams.get_mut(&stream) {
+            payload.unpin();
+        }
         self.wake_connection();
         Ok(())
     }

@@ -31,11 +31,12 @@ impl Payload {
         Self { served: true, cut: Some(cut), ..Self::default() }
     }
 
-    pub(super) fn push(&mut self, bytes: Bytes) {
+    /// `is_late`: it may lie here for long.
+    pub(super) fn push(&mut self, bytes: Bytes, is_late: bool) {
         self.queued_bytes += bytes.len();
         if bytes.len() >= TINY_BYTES {
             self.end_tail();
-            self.pieces.push_back(bytes);
+            self.pieces.push_back(if is_late { Bytes::copy_from_slice(&bytes) } else { bytes });
         } else {
             self.tail.extend_from_slice(&bytes);
             if self.tail.len() >= TINY_BYTES {
@@ -43,6 +44,12 @@ impl Payload {
             }
         }
         self.wake();
+    }
+
+    /// What is here will lie here for long: it lets go of the blocks that it lies in. Else a few
+    /// streams that wait could pin every block there is.
+    pub(super) fn unpin(&mut self) {
+        self.pieces.iter_mut().for_each(|piece| *piece = Bytes::copy_from_slice(piece));
     }
 
     fn end_tail(&mut self) {
@@ -91,7 +98,7 @@ mod tests {
         for (n, length) in [1, 2, 5_000, 3].into_iter().chain([1; 10_000]).enumerate() {
             let bytes = vec![n as u8; length];
             sent.extend_from_slice(&bytes);
-            payload.push(bytes.into());
+            payload.push(bytes.into(), false);
         }
         assert_eq!(payload.queued_bytes(), sent.len());
         payload.ended = true;

@@ -223,6 +223,12 @@ impl ConnectionCredit {
         sure.clamp(1, LOW_WATER_BYTES_MAX) as usize
     }
 
+    /// Whether the parked reserve pays for what comes on this stream.
+    #[must_use]
+    pub fn is_reserved(&self, stream: u32) -> bool {
+        self.streams.get(&stream).is_some_and(|s| matches!(s.fund, Fund::Reserve { .. }))
+    }
+
     /// Whether a granted stream can't go on before it is given more.
     #[must_use]
     pub fn is_stuck(&self) -> bool {
