@@ -1,0 +1,88 @@
+//! What those who serve the streams do with them.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::{Cut, Drain, Lane};
+use crate::{
+    edge::{credit::NoCredit, payload::Payload},
+    reactor::net::Stream,
+};
+
+impl Lane {
+    /// h2 hands the request out, so that somebody serves it from now on. `is_whole`: h2 knows the
+    /// request's end.
+    pub(in crate::edge) fn serve(&mut self, stream: u32, is_whole: bool) {
+        match self.streams.get_mut(&stream) {
+            Some(payload) => payload.served = true,
+            None if is_whole => {}
+            // It was reset before h2 handed it out.
+            None => drop(self.streams.insert(stream, Payload::cut(Cut::Reset))),
+        }
+    }
+
+    /// The connection is over: whoever still serves a stream of it is told. Gives the socket.
+    pub(in crate::edge) fn disconnect(&mut self) -> Option<Stream> {
+        self.over = true;
+        self.drains.clear();
+        self.drained.clear();
+        let unserved = self.streams.iter().filter(|(_, payload)| !payload.served);
+        let unserved: Vec<u32> = unserved.map(|(&stream, _)| stream).collect();
+        unserved.into_iter().for_each(|stream| self.forget(stream));
+        self.credit.disconnect();
+        for payload in self.streams.values_mut() {
+            payload.cut = payload.cut.or(Some(Cut::Disconnected));
+            payload.wake();
+        }
+        self.socket.take()
+    }
+
+    pub(in crate::edge) fn poll_next(
+        &mut self,
+        stream: u32,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Cut>>> {
+        // A request without a body never enters the data lane.
+        self.streams.get_mut(&stream).map_or(Poll::Ready(None), |payload| payload.poll_next(cx))
+    }
+
+    /// `bytes_left` as whoever serves the stream sees it: of these, some may be here already.
+    pub(in crate::edge) fn grant(&mut self, stream: u32, bytes_left: u64) -> Result<(), NoCredit> {
+        let here_bytes = self.streams.get(&stream).map_or(0, Payload::queued_bytes) as u64;
+        self.credit.grant(stream, bytes_left.saturating_sub(here_bytes))?;
+        self.set_low_water();
+        self.wake_connection();
+        Ok(())
+    }
+
+    pub(in crate::edge) fn park(&mut self, stream: u32) -> Result<(), NoCredit> {
+        self.credit.park(stream)?;
+        if let Some(payload) = self.streams.get_mut(&stream) {
+            payload.unpin();
+        }
+        self.wake_connection();
+        Ok(())
+    }
+
+    pub(in crate::edge) fn release(&mut self, stream: u32, bytes: usize) {
+        self.credit.release(stream, bytes);
+        self.wake_connection();
+    }
+
+    /// Whoever served the stream is done with it. `body` keeps h2 from resetting it while the
+    /// client still sends: what comes is dropped, up to a bound in bytes and time.
+    pub(in crate::edge) fn leave(&mut self, stream: u32, body: h2::RecvStream, now_ms: u64) {
+        let Some(payload) = self.streams.remove(&stream) else { return };
+        self.credit.release(stream, payload.queued_bytes());
+        if payload.ended || payload.cut.is_some() || self.over {
+            self.credit.close(stream);
+        } else {
+            let config = &self.shard.config;
+            self.credit.drain(stream, config.drain_bytes_max);
+            let until_ms = now_ms + config.drain_ms_max;
+            self.drains.insert(stream, Drain { _body: body, until_ms });
+        }
+        self.wake_connection();
+    }
+}
