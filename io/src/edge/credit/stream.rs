@@ -174,7 +174,9 @@ impl Stream {
     /// Opens the window by at most `bytes`, if that is worth a frame; how far it did.
     pub(super) fn give(&mut self, bytes: u64) -> u64 {
         let target = self.window + bytes;
-        if bytes < self.window && self.window >= target.min(STUCK_BYTES) {
+        // The last that the message needs: no other frame will be worth more.
+        let is_last = self.window < self.left && target >= self.left;
+        if !is_last && bytes < self.window && self.window >= target.min(STUCK_BYTES) {
             return 0;
         }
         self.window = target;

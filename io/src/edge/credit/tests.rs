@@ -74,6 +74,18 @@ fn credit_beyond_the_streams_ceiling_waits_for_releases_and_comes_in_big_steps()
 }
 
 #[test]
+fn the_last_credit_of_a_message_waits_for_nothing() {
+    let (_shard, mut connection) = one(LIMITS);
+    connection.open(1);
+    connection.grant(1, 17 * MIB).unwrap();
+    told(&mut connection);
+    receive(&mut connection, 1, 8 * MIB);
+    // Far less than what the client has, but a client that sends whole frames may need it.
+    connection.release(1, 8 * MIB as usize);
+    assert_eq!(told(&mut connection), [(0, MIB as u32), (1, MIB as u32)]);
+}
+
+#[test]
 fn connections_beyond_the_floor_capacity_are_refused() {
     let (shard, first) = one(TINY);
     let mut others: Vec<_> = (0..2).map(|_| ConnectionCredit::accept(&shard).unwrap()).collect();
