@@ -1,0 +1,143 @@
+//! Calls of UploadService one by one, and their refusals as the contract writes them.
+
+use std::time::{Duration, Instant};
+
+use prost::Message as _;
+use sluice_proto::checksum::{Crc32c, Crc64Nvme};
+use sluice_proto::error::{Reason, ReceivedRefusal};
+use sluice_proto::pb::upload_service_client::UploadServiceClient;
+use sluice_proto::pb::{self, rpc};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+/// What a test sends is small, but a chunk may be larger than tonic takes by default.
+const MESSAGE_BYTES_MAX: usize = 256 << 20;
+/// Longer than any restart.
+const PATIENCE: Duration = Duration::from_secs(120);
+const PAUSE: Duration = Duration::from_millis(30);
+
+type Answer<T> = Result<T, Box<ReceivedRefusal>>;
+
+/// The refusal in a status, its code and message from the status itself.
+pub fn refusal_of(status: &Status) -> ReceivedRefusal {
+    let mut read = rpc::Status::decode(status.details()).unwrap_or_default();
+    read.code = status.code() as i32;
+    read.message = status.message().to_owned();
+    ReceivedRefusal::from_status(&read)
+}
+
+/// One connection, made anew when it breaks. Nothing is repeated by itself.
+#[derive(Clone)]
+pub struct Calls(UploadServiceClient<Channel>);
+
+macro_rules! calls {
+    ($($name:ident: $request:ident => $response:ident,)*) => {$(
+        pub async fn $name(&self, request: pb::$request) -> Answer<pb::$response> {
+            let answer = self.0.clone().$name(request).await;
+            answer.map(|answer| answer.into_inner()).map_err(|status| refusal_of(&status).into())
+        }
+    )*};
+}
+
+impl Calls {
+    pub fn to(address: &str) -> Self {
+        let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
+        let service = UploadServiceClient::new(channel);
+        Self(service.max_encoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    calls! {
+        initiate_upload: InitiateUploadRequest => InitiateUploadResponse,
+        upload_chunk: UploadChunkRequest => UploadChunkResponse,
+        complete_upload: CompleteUploadRequest => CompleteUploadResponse,
+        abort_upload: AbortUploadRequest => AbortUploadResponse,
+        get_upload_status: GetUploadStatusRequest => GetUploadStatusResponse,
+    }
+
+    /// Opens an upload of which only the name is known.
+    pub async fn open(&self, filename: &str) -> String {
+        let request = pb::InitiateUploadRequest { filename: filename.into(), ..Default::default() };
+        self.initiate_upload(request).await.unwrap().upload_id
+    }
+
+    /// Where an upload stands.
+    pub async fn status(&self, upload_id: &str) -> Answer<pb::GetUploadStatusResponse> {
+        let upload_id = upload_id.to_owned();
+        self.get_upload_status(pb::GetUploadStatusRequest { upload_id, ..Default::default() }).await
+    }
+
+    /// Fixes the number of chunks.
+    pub async fn complete(
+        &self,
+        upload_id: &str,
+        total_chunks: Option<i32>,
+    ) -> Answer<pb::CompleteUploadResponse> {
+        let upload_id = upload_id.to_owned();
+        let request = pb::CompleteUploadRequest { upload_id, total_chunks, ..Default::default() };
+        self.complete_upload(request).await
+    }
+}
+
+/// A chunk without checksums.
+pub fn chunk(upload_id: &str, number: i32, data: &[u8]) -> pb::UploadChunkRequest {
+    pb::UploadChunkRequest {
+        upload_id: upload_id.to_owned(),
+        chunk_number: number,
+        data: data.to_vec().into(),
+        ..Default::default()
+    }
+}
+
+/// A chunk with each checksum that a bit of `which` asks for.
+pub fn checked_chunk(
+    upload_id: &str,
+    number: i32,
+    data: &[u8],
+    which: u64,
+) -> pb::UploadChunkRequest {
+    let mut request = chunk(upload_id, number, data);
+    if which & 1 != 0 {
+        request.crc32c = Crc32c::of(data).to_be_bytes().to_vec().into();
+    }
+    if which & 2 != 0 {
+        request.crc64nvme = Crc64Nvme::of(data).to_be_bytes().to_vec().into();
+    }
+    if which & 4 != 0 {
+        request.sha256 = super::sha256(data).to_vec().into();
+    }
+    request
+}
+
+/// Repeats a call as the contract allows it, through every crash and restart.
+pub struct Persist {
+    deadline: Instant,
+}
+
+impl Persist {
+    pub fn new() -> Self {
+        Self { deadline: Instant::now() + PATIENCE }
+    }
+
+    pub async fn call<T>(&self, mut call: impl AsyncFnMut() -> Answer<T>) -> Answer<T> {
+        loop {
+            match call().await {
+                Err(refusal) if may_repeat(&refusal) && Instant::now() < self.deadline => {
+                    tokio::time::sleep(refusal.retry_after.unwrap_or_default() + PAUSE).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+}
+
+/// Whether the connection broke, or the server says that it comes back.
+pub fn may_repeat(refusal: &ReceivedRefusal) -> bool {
+    match refusal.reason {
+        None => Code::from(refusal.code) != Code::Unimplemented,
+        Some(Reason::Quota) => false,
+        Some(reason) => matches!(
+            reason.code(),
+            sluice_proto::error::Code::Unavailable | sluice_proto::error::Code::ResourceExhausted
+        ),
+    }
+}

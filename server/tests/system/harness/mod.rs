@@ -1,0 +1,20 @@
+//! What the tests have in common: servers, what is on their disks, clients, files to send.
+
+mod audit;
+mod calls;
+mod data_dir;
+mod http;
+mod noise;
+mod ports;
+mod server;
+mod tools;
+mod workload;
+
+pub use audit::audit;
+pub use calls::{Calls, checked_chunk, chunk};
+pub use data_dir::DataDir;
+pub use http::{RawAnswer, RawCall, get, message};
+pub use noise::{Random, noise, seed};
+pub use server::{Options, Server, eventually, two_cpus};
+pub use tools::{GRPCURL, PYTHON, hex, root, runtime, sha256, text, tool};
+pub use workload::{Ended, Kind, Outcome, Pace, work};

@@ -1,0 +1,51 @@
+//! What several tests look at: sums, outputs, and programs that nobody here wrote.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use sluice_proto::checksum::Sha256State;
+use tokio::runtime::{Builder, Runtime};
+
+/// Below `target/test-tools`, where `scripts/test-tools` puts it.
+pub const PYTHON: &str = "python/bin/python";
+/// As [`PYTHON`].
+pub const GRPCURL: &str = "bin/grpcurl";
+
+/// A command of such a program.
+pub fn tool(name: &str) -> Command {
+    let path = root().join("target/test-tools").join(name);
+    assert!(path.exists(), "{} is missing: scripts/test-tools gets it", path.display());
+    Command::new(path)
+}
+
+/// The checkout.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// What clients run on. Two threads: enough to have calls overlap while the test itself waits.
+pub fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut state = Sha256State::new();
+    state.update(bytes);
+    state.finish()
+}
+
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The standard output of a command that must end well.
+pub fn text(output: &Output) -> &str {
+    assert!(
+        output.status.success(),
+        "{}\n{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    std::str::from_utf8(&output.stdout).unwrap()
+}

@@ -1,0 +1,23 @@
+//! Whole servers, each a process of its own on private ports and in a private folder, under real
+//! clients. Each module is named for what it holds the server to; `docs/TESTING.md` tells more.
+
+#![expect(clippy::disallowed_methods, reason = "waiting for another process needs a clock")]
+
+mod harness;
+
+mod bad_input;
+mod command_put;
+mod cpus_change;
+#[cfg(feature = "failpoints")]
+mod crash_matrix;
+mod drain;
+mod foreign_clients;
+mod kill_anywhere;
+mod memory;
+mod names;
+mod starts;
+
+#[cfg(not(feature = "failpoints"))]
+#[test]
+#[ignore = "needs a server that can die at a boundary: --features sluice-server/failpoints"]
+fn crash_matrix() {}

@@ -1,0 +1,91 @@
+//! A filename is the client's own: it comes back byte for byte and never becomes a path.
+
+use sluice_proto::error::Reason;
+use sluice_proto::pb;
+
+use crate::harness::{Calls, Ended, Options, Outcome, Server, audit, runtime};
+
+#[test]
+fn any_name_comes_back_as_it_was_sent_and_leaves_its_folder_alone() {
+    let server = Server::start(Options::default());
+    let runtime = runtime();
+    let longest = "\u{1f600}".repeat(256);
+    let names = [
+        "../../../../etc/passwd",
+        "..",
+        ".",
+        "/",
+        "/etc/passwd",
+        "a/../b",
+        "C:\\con",
+        "%2e%2e%2f",
+        "-rf",
+        "$(reboot)'\";--",
+        " ",
+        "a\u{202e}fdp.exe",
+        "\u{200b}\u{feff}",
+        "\u{2028}",
+        "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}",
+        // The same letter, composed and not: two names.
+        "\u{e9}",
+        "e\u{301}",
+        &longest,
+    ];
+    let outcomes = runtime.block_on(async {
+        let calls = Calls::to(&server.address());
+        let mut outcomes = Vec::new();
+        for name in names {
+            outcomes.push(round_trip(&calls, name).await);
+        }
+        outcomes
+    });
+    audit(server, &outcomes);
+}
+
+async fn round_trip(calls: &Calls, name: &str) -> Outcome {
+    let metadata =
+        [("name".to_owned(), name.to_owned()), (name.chars().take(30).collect(), "v".into())];
+    let request = pb::InitiateUploadRequest {
+        filename: name.into(),
+        metadata: metadata.into(),
+        if_not_exists: true,
+        payload: Some(name.as_bytes().to_vec().into()),
+        ..Default::default()
+    };
+    let stored = calls.initiate_upload(request.clone()).await.unwrap();
+    assert_eq!(stored.state(), pb::UploadState::Completed, "{name:?}");
+    let upload = calls.status(&stored.upload_id).await.unwrap().upload.unwrap();
+    assert_eq!((upload.filename.as_str(), &upload.metadata), (name, &request.metadata));
+    let again = calls.initiate_upload(request).await.unwrap_err();
+    assert_eq!(again.reason, Some(Reason::NameExists), "{name:?}");
+    let ended = Ended::Whole(name.as_bytes().to_vec());
+    Outcome { upload_id: stored.upload_id, filename: name.into(), ended }
+}
+
+#[test]
+fn a_node_id_is_the_clients_own_and_taken_once() {
+    let server = Server::start(Options::default());
+    let runtime = runtime();
+    let longest = "z".repeat(128);
+    let ids = [".", "..", "...", "-", "_", "A", "a", &longest];
+    let outcomes = runtime.block_on(async {
+        let calls = Calls::to(&server.address());
+        let mut outcomes = Vec::new();
+        for id in ids {
+            let request = pb::InitiateUploadRequest {
+                filename: "same".into(),
+                node_id: id.into(),
+                payload: Some(id.as_bytes().to_vec().into()),
+                ..Default::default()
+            };
+            let stored = calls.initiate_upload(request.clone()).await.unwrap();
+            assert_eq!(stored.node_id, id);
+            let again = calls.initiate_upload(request).await.unwrap_err();
+            assert_eq!(again.reason, Some(Reason::NodeExists), "{id}");
+            let ended = Ended::Whole(id.as_bytes().to_vec());
+            outcomes.push(Outcome { upload_id: stored.upload_id, filename: "same".into(), ended });
+        }
+        outcomes
+    });
+    audit(server, &outcomes);
+}
