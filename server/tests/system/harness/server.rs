@@ -123,7 +123,6 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
         command
             .env_clear()
-            .env("RUST_BACKTRACE", "1")
             .arg("serve")
             .args(["--listen", &self.address(), "--admin-listen", &self.admin()])
             .args(["--shard-port-base", &(self.listen + 2).to_string()])
@@ -137,6 +136,8 @@ impl Server {
             .stderr(log);
         if !self.options.failpoints.is_empty() {
             command.env("FAILPOINTS", &self.options.failpoints);
+        } else {
+            command.env("RUST_BACKTRACE", "1");
         }
         self.process = Some(command.spawn().unwrap());
     }
