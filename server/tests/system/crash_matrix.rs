@@ -28,7 +28,7 @@ fn a_server_dies_at_each_boundary_the_first_time_it_is_there() {
 fn a_server_dies_at_each_boundary_later_and_again_while_it_recovers() {
     let mut random = Random::new(seed("crash_matrix, later"));
     for boundary in BOUNDARIES {
-        let (nth, seed) = (random.within(2..12), random.within(0..1 << 40));
+        let (nth, seed) = (random.within(2..40), random.within(0..1 << 40));
         Crash { boundary, nth, again: true, seed }.run();
     }
 }

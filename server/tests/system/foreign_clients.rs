@@ -80,7 +80,11 @@ fn grpcurl_finds_and_calls_everything_by_reflection() {
     let status = call(&server, &asked, "sluice.upload.v1.UploadService/GetUploadStatus");
     assert_eq!(status["upload"]["filename"], "hello.txt", "{status}");
     assert_eq!(status["upload"]["object"], stored["object"]);
-    assert_eq!(status["receivedRanges"], serde_json::json!([{}]), "from 0 to 0, which JSON leaves out");
+    assert_eq!(
+        status["receivedRanges"],
+        serde_json::json!([{}]),
+        "from 0 to 0, which JSON leaves out"
+    );
     assert_eq!(hex(&sha256(b"hello")), hex(&base64(&stored["object"]["sha256"])));
 
     let unknown = r#"{"upload_id": "nobody's"}"#;

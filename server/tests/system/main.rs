@@ -13,6 +13,7 @@ mod crash_matrix;
 mod drain;
 mod foreign_clients;
 mod kill_anywhere;
+mod layers;
 mod memory;
 mod names;
 mod starts;

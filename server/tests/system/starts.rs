@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::harness::{Options, Server, get};
+use crate::harness::{Options, Server, eventually, get};
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -66,7 +66,6 @@ fn a_small_memlock_is_told_with_its_cure() {
 #[test]
 fn the_banner_tells_what_to_do_next() {
     let server = Server::start(Options::default());
-    let log = server.log();
     let shards = server.options.cpus.split(',').count();
     for line in [
         format!("sluice {} · {shards} shard", env!("CARGO_PKG_VERSION")),
@@ -74,6 +73,10 @@ fn the_banner_tells_what_to_do_next() {
         format!("status http://{}", server.admin()),
         format!("next: ./sluice --server {} put README.md", server.address()),
     ] {
-        assert!(log.contains(&line), "{line} isn't in\n{log}");
+        // It is ready a little before it says so.
+        eventually(|| {
+            let log = server.log();
+            (!log.contains(&line)).then(|| format!("{line} isn't in\n{log}"))
+        });
     }
 }

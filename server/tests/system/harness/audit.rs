@@ -8,7 +8,7 @@ use super::{Ended, Outcome, Server, eventually, sha256};
 /// Waits until nothing is left to do, ends the server, and checks its folder against `outcomes`:
 /// one object of the exact bytes and one node row for each upload that ended whole, none for any
 /// other, and nothing left behind. `outcomes` are all uploads that the server knows, but for those
-/// that ended without an object, which may be missing.
+/// that ended without an object, which may be missing. Every upload must have ended.
 #[track_caller]
 pub fn audit(mut server: Server, outcomes: &[Outcome]) {
     let data = server.data();
@@ -25,6 +25,7 @@ pub fn audit(mut server: Server, outcomes: &[Outcome]) {
         assert!(twice.is_none(), "two objects of one upload: {twice:?}");
     }
     let records = data.records();
+    assert_eq!(records.unfinished, Vec::<String>::new(), "uploads without an end");
     let mut whole = 0;
     for outcome in outcomes {
         let id = &outcome.upload_id;

@@ -25,6 +25,8 @@ pub struct Records {
     pub claims: Vec<Claim>,
     /// Uploads and the event that tells of their end.
     pub ends: Vec<(String, String)>,
+    /// Uploads that haven't ended, or that something is still to be done for.
+    pub unfinished: Vec<String>,
 }
 
 /// A node row.
@@ -93,8 +95,7 @@ impl DataDir {
 
     /// Nodes, claims and events.
     pub fn records(&self) -> Records {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
-        let database = Connection::open_with_flags(self.0.join("metadata.db"), flags).unwrap();
+        let database = open(&self.0.join("metadata.db"));
         Records {
             nodes: rows(
                 &database,
@@ -117,8 +118,26 @@ impl DataDir {
                 "SELECT upload_id, transition FROM outbox WHERE transition != 'UploadInitiated'",
                 |row| Ok((row.get(0)?, row.get(1)?)),
             ),
+            unfinished: entries(&self.0.join("stores"))
+                .iter()
+                .flat_map(|store| unfinished(store))
+                .collect(),
         }
     }
+}
+
+/// Of one store. PENDING, UPLOADING and COMPLETING are its first three states.
+fn unfinished(store: &Path) -> Vec<String> {
+    if store.extension().is_none_or(|kind| kind != "db") {
+        return Vec::new();
+    }
+    let query = "SELECT upload_id FROM uploads WHERE state <= 2 OR cleanup_pending";
+    rows(&open(store), query, |row| row.get(0))
+}
+
+fn open(path: &Path) -> Connection {
+    // A killed process leaves a log that only a writer can take over.
+    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap()
 }
 
 fn rows<T>(
