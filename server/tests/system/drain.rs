@@ -90,6 +90,28 @@ fn restarts_under_load_lose_nothing() {
 }
 
 #[test]
+fn a_chunk_that_never_ends_does_not_hold_up_the_end() {
+    let mut server = Server::start(Options::default());
+    let (runtime, address, bytes) = (runtime(), server.address(), noise(2, CHUNK_BYTES));
+    let upload_id = runtime.block_on(async { Calls::to(&address).open("stuck").await });
+    let body = message(0, &chunk(&upload_id, 0, &bytes).encode_to_vec());
+    let stuck = runtime.block_on(RawCall::open(&address, "UploadChunk", &[]));
+    stuck.send(body[..body.len() / 2].to_vec());
+    server.terminate();
+    server.restart();
+    runtime.block_on(async {
+        let calls = Calls::to(&address);
+        let upload = calls.status(&upload_id).await.unwrap().upload.unwrap();
+        assert_eq!((upload.received_count, upload.received_bytes), (0, 0));
+        let last = pb::UploadChunkRequest { is_last: true, ..chunk(&upload_id, 0, &bytes) };
+        calls.upload_chunk(last).await.unwrap();
+    });
+    drop(stuck);
+    let ended = Ended::Whole(bytes);
+    audit(server, &[Outcome { upload_id, filename: "stuck".into(), ended }]);
+}
+
+#[test]
 fn a_second_signal_does_not_wait() {
     let mut server = Server::start(Options::default());
     let (runtime, address) = (runtime(), server.address());

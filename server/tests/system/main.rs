@@ -14,6 +14,7 @@ mod drain;
 mod foreign_clients;
 mod kill_anywhere;
 mod layers;
+mod limits;
 mod memory;
 mod names;
 mod starts;
