@@ -18,6 +18,7 @@ use super::calls::refusal_of;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An answer of the admin port.
+#[derive(Debug)]
 pub struct Answer {
     pub code: u16,
     pub body: String,

@@ -146,14 +146,17 @@ impl Server {
     pub fn try_restart(&mut self) -> Option<ExitStatus> {
         self.spawn();
         let deadline = Instant::now() + PATIENCE;
-        while http::get(&self.admin(), "/readyz").is_none_or(|answer| answer.code != 200) {
+        loop {
+            let answer = http::get(&self.admin(), "/readyz");
+            if answer.as_ref().is_some_and(|answer| answer.code == 200) {
+                return None;
+            }
             if let Some(ended) = self.try_wait() {
                 return Some(ended);
             }
-            assert!(Instant::now() < deadline, "not ready\n{}", self.log());
+            assert!(Instant::now() < deadline, "not ready: {answer:?}\n{}", self.log());
             std::thread::sleep(POLL);
         }
-        None
     }
 
     /// As [`Server::try_restart`], where it must not end.
