@@ -13,6 +13,9 @@ use super::pacer::{Pacer, PacerHandle};
 
 /// How often a running executor looks whether it should let others run.
 const PREEMPT: Duration = Duration::from_micros(250);
+/// An executor that hasn't run anything by then never will: see [`start`].
+const FIRST_RUN: Duration = Duration::from_secs(1);
+const STARTS_MAX: usize = 10;
 /// Registered memory of a ring, bytes; small, as it counts against the memlock limit.
 const IO_MEMORY: usize = 64 << 10;
 
@@ -95,13 +98,35 @@ impl Executors {
     }
 }
 
-/// Makes an executor and waits until it runs.
+/// Makes an executor and waits until the pacer can wake it.
+///
+/// glommio may park a new executor before it has run anything. Nothing can wake that one, as no
+/// waker of it exists yet. It is left to sleep, and another one made.
 fn start<F, Fut>(
     index: usize,
     cpu: usize,
     pacer: PacerHandle,
     shard: F,
 ) -> Result<Started, GlommioError<()>>
+where
+    F: Fn(usize, PacerHandle) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    for _ in 0..STARTS_MAX {
+        if let Some(started) = try_start(index, cpu, pacer.clone(), shard.clone())? {
+            return Ok(started);
+        }
+    }
+    Err(io::Error::from(io::ErrorKind::TimedOut).into())
+}
+
+/// `None` if it was parked before it ran.
+fn try_start<F, Fut>(
+    index: usize,
+    cpu: usize,
+    pacer: PacerHandle,
+    shard: F,
+) -> Result<Option<Started>, GlommioError<()>>
 where
     F: Fn(usize, PacerHandle) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + 'static,
@@ -113,17 +138,22 @@ where
         .preempt_timer(PREEMPT)
         .io_memory(IO_MEMORY)
         .spawn(move || async move {
-            glommio::spawn_local(pacer.clone().listen()).detach();
-            // Whoever started this waits for it.
-            let _ = tell.send(());
+            let (listens, listening) = oneshot::channel();
+            glommio::spawn_local(pacer.clone().listen_and_tell(Some(listens))).detach();
+            // An error is that of a listener that never begins: then nobody must wait for it.
+            if listening.await.is_err() || tell.send(()).is_err() {
+                return;
+            }
             if may_go.await.is_ok() {
                 shard(index, pacer).await;
             }
         })?;
-    match told.recv() {
-        Ok(()) => Ok(Started { handle, go }),
+    match told.recv_timeout(FIRST_RUN) {
+        Ok(()) => Ok(Some(Started { handle, go })),
+        // Should it wake after all, it finds nobody to tell, and ends.
+        Err(mpsc::RecvTimeoutError::Timeout) => Ok(None),
         // It ended without a word: `join` has the reason.
-        Err(mpsc::RecvError) => match handle.join() {
+        Err(mpsc::RecvTimeoutError::Disconnected) => match handle.join() {
             Err(error) => Err(error),
             Ok(()) => unreachable!("it tells before it can end well"),
         },

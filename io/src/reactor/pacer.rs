@@ -12,6 +12,8 @@ use std::task::{Poll, Waker};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
+use futures_channel::oneshot;
+
 const BUSY: Duration = Duration::from_millis(1);
 const IDLE: Duration = Duration::from_millis(50);
 /// Pulses that nobody saw are sent on at growing distances, up to every so many. Each waits in
@@ -98,6 +100,11 @@ impl PacerHandle {
 
     /// Never ends: run it as a task of its own on the executor that is to be woken.
     pub async fn listen(self) {
+        self.listen_and_tell(None).await;
+    }
+
+    /// As [`listen`](Self::listen); `listens` is told once the executor can be woken.
+    pub(super) async fn listen_and_tell(self, mut listens: Option<oneshot::Sender<()>>) {
         let listener = Arc::new(Listener::default());
         let list = &self.shared.listeners;
         list.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&listener));
@@ -105,6 +112,10 @@ impl PacerHandle {
             // A task has one waker for all its life.
             let _ = listener.waker.set(cx.waker().clone());
             listener.unseen.store(0, Ordering::Release);
+            if let Some(listens) = listens.take() {
+                // Whoever wanted to know may have gone.
+                let _ = listens.send(());
+            }
             Poll::<()>::Pending
         })
         .await;
