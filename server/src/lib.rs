@@ -5,8 +5,12 @@
 //! anything that names a reactor (that is `sluice-io`).
 
 pub mod admin;
+pub mod boundary;
 pub mod command;
 pub mod config;
 pub mod doctor;
+pub mod metadata;
 pub mod metrics;
 pub mod placement;
+pub mod serve;
+pub mod store;

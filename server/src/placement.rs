@@ -6,8 +6,9 @@
 
 use sluice_proto::ids::{StoreId, UploadId};
 
-/// Stores made at first start. A node can't use more shards than this.
-pub const STORES_DEFAULT: u16 = 64;
+/// Stores made at first start, at least: one for each CPU of the machine, if there are more. A
+/// node can't use more shards than it has stores. Each costs a database and its thread.
+pub const STORES_DEFAULT: u16 = 16;
 
 /// The dealing of stores to shards, the same on every shard of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,11 @@ impl Placement {
     /// How many shards there are.
     pub fn shards(&self) -> u16 {
         self.shards
+    }
+
+    /// How many stores there are.
+    pub fn stores(&self) -> u16 {
+        self.stores
     }
 
     /// The shard whose store holds the upload; `None` if the id was never ours.

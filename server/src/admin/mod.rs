@@ -84,6 +84,16 @@ impl Page {
         Self { code: 200, content_type: TEXT, body: "ok\n".into() }
     }
 
+    /// A shard shows no sign of life: only a restart helps.
+    pub fn dead(shard: usize) -> Self {
+        Self { code: 503, content_type: TEXT, body: format!("shard {shard} doesn't answer\n") }
+    }
+
+    /// A shard gave no figures in time; they may come a moment later.
+    pub fn no_answer() -> Self {
+        Self { code: 503, content_type: TEXT, body: "a shard doesn't answer just now\n".into() }
+    }
+
     /// Whether uploads are taken, and if not, every reason on a line of its own.
     pub fn ready(reasons: &[NotReady]) -> Self {
         if reasons.is_empty() {

@@ -7,6 +7,7 @@ mod doctor;
 mod exit;
 mod output;
 mod put;
+mod serve;
 mod server_flags;
 mod status;
 
@@ -30,6 +31,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Runs the server.
+    Serve(serve::Arguments),
     /// Uploads files, and goes on where an earlier try stopped.
     Put(put::Arguments),
     /// Tells where an upload stands.
@@ -62,6 +65,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         }
     };
     match cli.command {
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Put(arguments) => put::run(&arguments, &cli.connection),
         Command::Status(arguments) => status::run(&arguments, &cli.connection),
         Command::Abort(arguments) => abort::run(&arguments, &cli.connection),

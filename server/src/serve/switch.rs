@@ -14,7 +14,7 @@ use std::{
 use sluice_io::{
     edge::request::Releaser,
     reactor::{
-        local::{self, OneshotReceiver, OneshotSender},
+        local::{self, OneshotSender},
         mesh::{MeshReceiver, MeshSender, TrySendError},
     },
 };
@@ -200,6 +200,11 @@ impl Switch {
         result.expect("the sender is kept until it answers")
     }
 
+    /// A name for a call whose answer nobody waits for.
+    pub(crate) fn nobody(&self) -> CallId {
+        CallId(self.key())
+    }
+
     /// Brings an answer to whoever asked, wherever that is.
     pub(crate) fn answer(&self, call: CallId, result: Result<CallReply, Refusal>) {
         let shard = shard_of(call.0);
@@ -256,6 +261,12 @@ impl ReaderHandle {
         }
         let event = Event::ChunkPiece { stream: self.key, bytes };
         self.switch.post(owner, Message::Event(event));
+    }
+
+    /// Bytes that the owner holds.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let readers = self.switch.0.readers.borrow();
+        readers.get(&self.key).map_or(0, |reader| reader.held_bytes)
     }
 
     /// The owner's next word on the chunk.

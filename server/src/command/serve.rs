@@ -1,0 +1,39 @@
+//! `sluice serve`.
+
+use clap::Args;
+use tracing_subscriber::EnvFilter;
+
+use crate::command::{Exit, ServerFlags};
+use crate::serve;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    server: ServerFlags,
+}
+
+pub fn run(arguments: &Arguments) -> Exit {
+    let config = match arguments.server.load() {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("sluice: {error}");
+            return Exit::Usage;
+        }
+    };
+    log();
+    #[cfg(feature = "failpoints")]
+    let _scenario = fail::FailScenario::setup();
+    match serve::serve(config) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            eprintln!("sluice: {error}");
+            Exit::Failed
+        }
+    }
+}
+
+/// What happens goes to stderr; `SLUICE_LOG` says how much of it.
+fn log() {
+    let filter = EnvFilter::try_from_env("SLUICE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

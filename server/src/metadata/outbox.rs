@@ -1,0 +1,48 @@
+//! Event rows.
+
+use rusqlite::{Connection, params};
+
+/// What an event tells.
+#[derive(Clone, Copy)]
+pub(super) enum Transition {
+    Initiated,
+    Completed,
+    Failed,
+}
+
+/// Whose event it is.
+pub(super) struct Subject<'a> {
+    pub(super) upload_id: &'a str,
+    pub(super) tenant: &'a str,
+    pub(super) drive_id: &'a str,
+    pub(super) node_id: &'a str,
+}
+
+/// Writes an event, unless it was written before.
+pub(super) fn put(
+    conn: &Connection,
+    subject: &Subject<'_>,
+    transition: Transition,
+    cause: Option<&str>,
+    wall_ms: u64,
+) -> rusqlite::Result<()> {
+    let name = match transition {
+        Transition::Initiated => "UploadInitiated",
+        Transition::Completed => "UploadCompleted",
+        Transition::Failed => "UploadFailed",
+    };
+    conn.prepare_cached(
+        "INSERT INTO outbox (upload_id, transition, cause, tenant, drive_id, node_id, create_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (upload_id, transition) DO NOTHING",
+    )?
+    .execute(params![
+        subject.upload_id,
+        name,
+        cause,
+        subject.tenant,
+        subject.drive_id,
+        subject.node_id,
+        wall_ms as i64,
+    ])?;
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! What a server says when it serves.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+
+use crate::config::{Config, Objects, format_cpus, format_size};
+
+/// Prints where it serves and what to do next.
+pub(super) fn print(config: &Config, listen: SocketAddr, admin: SocketAddr) {
+    let text = text(config, listen, admin);
+    // Nobody has to read it.
+    drop(std::io::stdout().write_all(text.as_bytes()));
+}
+
+fn text(config: &Config, listen: SocketAddr, admin: SocketAddr) -> String {
+    let shards = config.shards();
+    let plural = if shards == 1 { "" } else { "s" };
+    let cpus = format_cpus(&config.cpus);
+    let budget = format_size(config.memory_limit_bytes);
+    let objects = match config.layers.objects {
+        Objects::Fs => "objects on disk",
+        Objects::Discard => "objects discarded",
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    let data = config.data_dir.display();
+    let put = match listen.port() {
+        7070 => "./sluice put README.md".to_owned(),
+        _ => format!("./sluice --server {listen} put README.md"),
+    };
+    format!(
+        "sluice {version} · {shards} shard{plural} (cpu {cpus}) · {budget} budget · {objects}\n\
+         gRPC {listen}   status http://{admin}   data {data}\n\
+         next: {put}\n"
+    )
+}

@@ -1,0 +1,97 @@
+//! Turns a shard's effects into I/O and their ends into events. One waiting point.
+
+use std::{future::poll_fn, pin::Pin, task::Poll};
+
+use sluice_io::reactor::{
+    mesh::MeshReceiver,
+    timer::{self, Sleep},
+};
+use sluice_shard::{Effect, Event, Shard, keys::StreamKey};
+
+use super::{
+    clock,
+    perform::Performer,
+    switch::{Message, Switch},
+};
+
+/// The mesh to another shard is full: look again after this long.
+const MESH_RETRY_MS: u64 = 1;
+
+/// Runs a shard. Never ends by itself.
+pub(crate) struct Driver {
+    pub(crate) shard: std::rc::Rc<std::cell::RefCell<Shard>>,
+    pub(crate) switch: Switch,
+    pub(crate) mesh: MeshReceiver<Message>,
+    pub(crate) performer: Performer,
+}
+
+impl Driver {
+    pub(crate) async fn run(mut self) {
+        let mut effects = Vec::new();
+        let mut sleep = Alarm::default();
+        loop {
+            let waiting = self.switch.flush();
+            let deadline_ms = self.shard.borrow().next_deadline();
+            let wake_ms = waiting.then(|| timer::now_ms() + MESH_RETRY_MS);
+            sleep.set(deadline_ms.into_iter().chain(wake_ms).min());
+            let message = poll_fn(|cx| {
+                if let Poll::Ready(message) = self.switch.poll_next(&mut self.mesh, cx) {
+                    return Poll::Ready(Some(message));
+                }
+                sleep.poll(cx).map(|()| None)
+            })
+            .await;
+            match message {
+                Some(Message::Event(event)) => self.apply(event, &mut effects),
+                Some(Message::Stream(stream, reply)) => self.switch.tell(stream, reply),
+                Some(Message::Released(stream, bytes)) => self.switch.release(stream, bytes),
+                Some(Message::Reply(call, result)) => self.switch.answer(call, *result),
+                None => self.apply(Event::Tick, &mut effects),
+            }
+        }
+    }
+
+    fn apply(&mut self, event: Event, effects: &mut Vec<Effect>) {
+        let piece = match &event {
+            Event::ChunkPiece { stream, bytes } => Some((*stream, bytes.len())),
+            _ => None,
+        };
+        self.shard.borrow_mut().apply(clock::now(), event, effects);
+        if let Some((stream, bytes)) = piece.filter(|&(stream, _)| !is_appended(effects, stream)) {
+            // Its chunk ended before: nobody else gives this window back.
+            self.switch.release(stream, bytes);
+        }
+        for effect in effects.drain(..) {
+            self.performer.perform(effect);
+        }
+    }
+}
+
+fn is_appended(effects: &[Effect], of: StreamKey) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::Append { stream, .. } if *stream == of))
+}
+
+/// A timer that is set anew only when its time changes.
+#[derive(Default)]
+struct Alarm {
+    at_ms: Option<u64>,
+    sleep: Option<Sleep>,
+}
+
+impl Alarm {
+    fn set(&mut self, at_ms: Option<u64>) {
+        if self.at_ms != at_ms {
+            self.at_ms = at_ms;
+            self.sleep = at_ms.map(timer::sleep_until);
+        }
+    }
+
+    fn poll(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
+        let Some(sleep) = &mut self.sleep else { return Poll::Pending };
+        let rung = Pin::new(sleep).poll(cx);
+        if rung.is_ready() {
+            *self = Self::default();
+        }
+        rung
+    }
+}

@@ -1,0 +1,110 @@
+//! From the settings to what one shard is given: its rules and its edge.
+
+use sluice_io::edge::{connection::EdgeConfig, credit::CreditLimits, pool::PoolLimits};
+use sluice_proto::limits::ENDED_KEPT_MS;
+use sluice_shard::{
+    ShardConfig,
+    config::{Objects as ShardObjects, Spool as ShardSpool},
+};
+
+use super::service::Offer;
+use crate::config::{Config, Objects, Spool};
+
+/// What one chunk holds on its way to disk: two writes under way, one buffer that fills.
+const HOLD_BYTES: u64 = 4 << 20;
+/// What an upload takes in memory beside its chunks, on average.
+const UPLOAD_BYTES: u64 = 2 << 10;
+/// What the record of a chunk takes in memory.
+const CHUNK_RECORD_BYTES: u64 = 192;
+/// Chunks on their way in, a shard.
+const STREAMS_MAX: usize = 4096;
+/// Spool segments have at least this length.
+const SEGMENT_BYTES_MIN: u64 = 64 << 20;
+const PLACES_IN_FLIGHT_MAX: usize = 4;
+const HASH_STEP_BYTES: u64 = 4 << 20;
+const HASH_RECORD_BYTES: u64 = 64 << 20;
+
+const BLOCK_BYTES: u64 = 1 << 20;
+const STREAM_CEILING_BYTES: u64 = 16 << 20;
+const CONNECTION_CEILING_BYTES: u64 = 64 << 20;
+/// Bigger frames cost less CPU; this one still lets other streams have their turn.
+const MAX_FRAME_BYTES: u32 = 1 << 20;
+const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
+/// What a client may still send of a request that was answered.
+const DRAIN_BYTES_MAX: u64 = 1 << 20;
+const DRAIN_MS_MAX: u64 = 5_000;
+const KEEPALIVE_MS: u64 = 30_000;
+
+/// The rules of one shard.
+pub(super) fn shard_config(config: &Config, stores: u16) -> ShardConfig {
+    let shards = u64::from(config.shards());
+    let table_bytes = config.memory.table_bytes;
+    let limits = &config.limits;
+    let uploads_max = (u64::from(limits.uploads_max) / shards).min(table_bytes / 2 / UPLOAD_BYTES);
+    ShardConfig {
+        objects: match config.layers.objects {
+            Objects::Discard => ShardObjects::Discard,
+            Objects::Fs => ShardObjects::Files,
+        },
+        spool: match config.layers.spool {
+            Spool::Memory => ShardSpool::Memory,
+            Spool::Disk => ShardSpool::Disk,
+        },
+        max_chunk_bytes: config.memory.max_chunk_bytes,
+        max_upload_bytes: limits.max_upload_bytes,
+        budget_bytes: config.memory.chunk_bytes,
+        hold_bytes: HOLD_BYTES,
+        uploads_max: uploads_max.max(1) as usize,
+        streams_max: STREAMS_MAX,
+        waiting_max: STREAMS_MAX,
+        chunk_records_max: (table_bytes / 2 / CHUNK_RECORD_BYTES) as usize,
+        admission_wait_ms: limits.admission_wait.as_millis() as u64,
+        upload_lifetime_ms: limits.upload_lifetime.as_millis() as u64,
+        ended_kept_ms: ENDED_KEPT_MS,
+        segment_bytes: config.memory.max_chunk_bytes.max(SEGMENT_BYTES_MIN),
+        spool_bytes_max: limits.spool_limit_bytes / u64::from(stores),
+        places_in_flight_max: PLACES_IN_FLIGHT_MAX,
+        hash_step_bytes: HASH_STEP_BYTES,
+        hash_record_bytes: HASH_RECORD_BYTES,
+    }
+}
+
+/// The edge of one shard.
+pub(super) fn edge_config(config: &Config) -> EdgeConfig {
+    let memory = &config.memory;
+    // Bytes in windows lie in blocks, and so does what the memory spool holds.
+    let spooled_bytes = match config.layers.spool {
+        Spool::Memory => memory.chunk_bytes,
+        Spool::Disk => 0,
+    };
+    let all_bytes = memory.pool_bytes + memory.window_bytes + memory.parked_bytes + spooled_bytes;
+    EdgeConfig {
+        pool: PoolLimits {
+            block_bytes: BLOCK_BYTES as usize,
+            blocks_kept: (memory.pool_bytes / BLOCK_BYTES) as usize,
+            blocks_max: (all_bytes / BLOCK_BYTES) as usize,
+        },
+        credit: CreditLimits {
+            window_budget_bytes: memory.window_bytes,
+            parked_reserve_bytes: memory.parked_bytes,
+            connection_ceiling_bytes: CONNECTION_CEILING_BYTES.min(memory.window_bytes),
+            stream_ceiling_bytes: STREAM_CEILING_BYTES.min(memory.window_bytes),
+        },
+        max_frame_bytes: MAX_FRAME_BYTES,
+        streams_max: config.limits.streams_max,
+        header_list_bytes_max: HEADER_LIST_BYTES_MAX,
+        drain_bytes_max: DRAIN_BYTES_MAX,
+        drain_ms_max: DRAIN_MS_MAX,
+        keepalive_ms: KEEPALIVE_MS,
+    }
+}
+
+/// What clients are offered.
+pub(super) fn offer(config: &Config) -> Offer {
+    Offer {
+        max_upload_bytes: config.limits.max_upload_bytes,
+        max_chunk_bytes: config.memory.max_chunk_bytes,
+        spooled: config.layers.gives_spooled_acks(),
+        sha256: config.sha256 && config.layers.objects == Objects::Fs,
+    }
+}

@@ -1,0 +1,309 @@
+//! A running server: what is opened in which order, who talks to whom, and how it ends.
+//!
+//! A chunk's way in is a straight line: `service` reads it off the edge, `switch` brings it to
+//! its owner, `driver` feeds the rules, `perform` does what they say.
+
+mod addresses;
+mod admin;
+mod banner;
+mod bodies;
+mod clock;
+mod driver;
+mod files;
+mod limits;
+mod perform;
+mod process;
+mod service;
+mod shard;
+mod stores;
+mod switch;
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+};
+
+use sluice_io::{
+    disk::{DataDirectory, Identity, OpenError},
+    reactor::{
+        executor::{ExecutorError, Executors},
+        mesh::mesh,
+        timer,
+    },
+    sqlite::Database,
+};
+use sluice_proto::pb;
+use sluice_shard::Event;
+use tokio::runtime::Runtime;
+
+pub use self::stores::StateError;
+use self::{
+    process::Process,
+    service::Extras,
+    shard::{Common, Seed},
+    stores::Stores,
+};
+use crate::{
+    admin::ServerFacts,
+    config::{Config, Durability},
+    doctor, metadata,
+    placement::{Placement, STORES_DEFAULT},
+};
+
+/// Messages between two shards that wait.
+const MESH_CAPACITY: usize = 1024;
+
+/// Why a server doesn't start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// This machine can't run it.
+    #[error("this machine isn't ready:\n{0}")]
+    Machine(String),
+    /// The data directory can't be used.
+    #[error(transparent)]
+    Directory(#[from] OpenError),
+    /// It was made for fewer shards.
+    #[error(
+        "data directory {directory} has {stores} stores, for as many CPUs at most; {shards} were \
+         given: name fewer with --cpus"
+    )]
+    TooManyShards {
+        /// The data directory.
+        directory: PathBuf,
+        /// Stores that it has.
+        stores: u16,
+        /// Shards asked for.
+        shards: u16,
+    },
+    /// An address can't be listened on.
+    #[error("can't listen on {address}: {source}")]
+    Address {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// What is recorded in the data directory can't be used.
+    #[error("data directory {directory}: {source}")]
+    State {
+        /// The data directory.
+        directory: PathBuf,
+        /// What is wrong.
+        source: StateError,
+    },
+    /// The system refused something else.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The shards can't run.
+    #[error(transparent)]
+    Executors(#[from] ExecutorError),
+}
+
+/// Runs a server until a signal ends it.
+///
+/// # Errors
+/// See [`ServeError`].
+pub fn serve(config: Config) -> Result<(), ServeError> {
+    let failures = doctor::blocking_failures(&config);
+    if !failures.is_empty() {
+        return Err(ServeError::Machine(doctor::table(&failures)));
+    }
+    let config = Arc::new(config);
+    let directory = DataDirectory::open(&config.data_dir, fresh_identity())?;
+    let Identity { node, stores } = directory.identity();
+    let shards = config.shards();
+    if shards > stores {
+        let directory = config.data_dir.clone();
+        return Err(ServeError::TooManyShards { directory, stores, shards });
+    }
+    let reserved = addresses::reserve(config.listen, shards, config.shard_port_base)
+        .map_err(|(address, source)| ServeError::Address { address, source })?;
+    let runtime = runtime().map_err(system("starting the admin thread"))?;
+    let (process, orders) = Process::new(shards, stores);
+    let process = Arc::new(process);
+    let facts = ServerFacts {
+        node: format!("{node:016x}"),
+        listen: reserved.shared.to_string(),
+        endpoints: reserved.own.iter().map(ToString::to_string).collect(),
+        uptime_ms: 0,
+    };
+    let admin_address = start_admin(&runtime, &config, Arc::clone(&process), facts)?;
+
+    let opened = open_state(&directory, &config, &process)
+        .map_err(|source| ServeError::State { directory: config.data_dir.clone(), source })?;
+    let placement = Placement::new(node, shards, stores);
+    let extras = extras(&runtime);
+    let common = Common {
+        config: Arc::clone(&config),
+        process: Arc::clone(&process),
+        placement,
+        stores: opened.stores,
+        metadata: opened.metadata,
+        shared_address: reserved.shared,
+        own_addresses: reserved.own.clone().into(),
+        runtime: runtime.handle().clone(),
+        extras,
+    };
+    let seeds = seeds(&placement, orders, opened.loaded);
+    let (listening, listens) = mpsc::channel();
+    let executors = spawn(&config, common, seeds, listening)?;
+    let shared_address = reserved.shared;
+    for shard_listens in listens.iter().take(usize::from(shards)) {
+        shard_listens.map_err(|source| ServeError::Address { address: shared_address, source })?;
+    }
+    drop(reserved);
+    banner::print(&config, shared_address, admin_address);
+    let signalled = runtime.spawn(end_by_signal(Arc::clone(&process)));
+    executors.join()?;
+    signalled.abort();
+    Ok(())
+}
+
+fn fresh_identity() -> Identity {
+    let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get());
+    let stores = u16::try_from(cpus).unwrap_or(u16::MAX).max(STORES_DEFAULT);
+    Identity { node: u64::from_be_bytes(service::random()), stores }
+}
+
+/// For what isn't a shard's: admin pages, signals, and tasks of generated services.
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("admin")
+        .enable_all()
+        .build()
+}
+
+fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> ServeError {
+    move |source| ServeError::System { what, source }
+}
+
+fn start_admin(
+    runtime: &Runtime,
+    config: &Config,
+    process: Arc<Process>,
+    facts: ServerFacts,
+) -> Result<SocketAddr, ServeError> {
+    let address = config.admin_listen;
+    let failed = |source| ServeError::Address { address, source };
+    let listener = runtime.block_on(tokio::net::TcpListener::bind(address)).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    let pages = admin::Pages { process, facts, start_ms: timer::now_ms() };
+    runtime.spawn(admin::serve(listener, Arc::new(pages)));
+    Ok(bound)
+}
+
+/// What was found in the data directory.
+struct Opened {
+    stores: Stores,
+    metadata: Database,
+    /// An event for each store.
+    loaded: Vec<Event>,
+}
+
+/// Opens all databases, which starts their threads, and reads all uploads.
+fn open_state(
+    directory: &DataDirectory,
+    config: &Config,
+    process: &Process,
+) -> Result<Opened, StateError> {
+    let durability = match config.layers.durability {
+        Durability::Process => sluice_io::sqlite::Durability::Process,
+        Durability::Power => sluice_io::sqlite::Durability::Power,
+    };
+    let metadata =
+        Database::open(&directory.shared_database(), metadata::migrations(), durability)?;
+    let stores = Stores::open(directory, durability)?;
+    let loaded = stores.load_all(&config.data_dir, &metadata, || process.store_loaded())?;
+    Ok(Opened { stores, metadata, loaded })
+}
+
+/// Health and reflection.
+fn extras(
+    runtime: &Runtime,
+) -> Extras<
+    impl service::Grpc + Send + Sync,
+    impl service::Grpc + Send + Sync,
+    impl service::Grpc + Send + Sync,
+> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    runtime.block_on(async {
+        let serving = tonic_health::ServingStatus::Serving;
+        reporter.set_service_status("sluice.upload.v1.UploadService", serving).await;
+    });
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .with_service_name("sluice.upload.v1.UploadService")
+            .with_service_name("grpc.health.v1.Health")
+    };
+    let valid = "the descriptors are made by the build";
+    Extras {
+        health,
+        reflection: reflection().build_v1().expect(valid),
+        reflection_alpha: reflection().build_v1alpha().expect(valid),
+    }
+}
+
+/// One for each shard, in their order.
+fn seeds(
+    placement: &Placement,
+    orders: Vec<futures_channel::mpsc::Receiver<process::Order>>,
+    loaded: Vec<Event>,
+) -> Vec<Option<Seed>> {
+    let mut by_shard: Vec<Vec<Event>> = orders.iter().map(|_| Vec::new()).collect();
+    for (store, event) in loaded.into_iter().enumerate() {
+        by_shard[store % usize::from(placement.shards())].push(event);
+    }
+    let meshes = mesh(orders.len(), MESH_CAPACITY);
+    let parts = meshes.into_iter().zip(orders).zip(by_shard);
+    parts.map(|((mesh, orders), loaded)| Some(Seed { mesh, orders, loaded })).collect()
+}
+
+/// Starts the executors. Each tells by `listening` that it does, or why it can't.
+fn spawn<H, R, A>(
+    config: &Config,
+    common: Common<Extras<H, R, A>>,
+    seeds: Vec<Option<Seed>>,
+    listening: mpsc::Sender<std::io::Result<()>>,
+) -> Result<Executors, ServeError>
+where
+    H: service::Grpc + Send + Sync,
+    R: service::Grpc + Send + Sync,
+    A: service::Grpc + Send + Sync,
+{
+    let seeds = Arc::new(Mutex::new(seeds));
+    let executors = Executors::spawn(&config.cpus, move |index, pacer| {
+        let seed = seeds.lock().unwrap_or_else(PoisonError::into_inner)[index].take();
+        let seed = seed.expect("each shard is started once");
+        shard::run(index as u16, pacer, common.clone(), seed, listening.clone())
+    })?;
+    Ok(executors)
+}
+
+/// The first signal drains; a second one doesn't wait.
+async fn end_by_signal(process: Arc<Process>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals can't be caught: a SIGTERM ends this process at once");
+        return;
+    };
+    let mut is_first = true;
+    loop {
+        futures_lite::future::or(terminate.recv(), interrupt.recv()).await;
+        if !is_first {
+            std::process::exit(1);
+        }
+        is_first = false;
+        process.drain();
+    }
+}

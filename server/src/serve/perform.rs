@@ -1,0 +1,298 @@
+//! Each effect of a shard, done.
+
+use std::{cell::RefCell, io, rc::Rc, time::Duration};
+
+use sluice_io::{
+    disk::{self, BodyWriter, RangeReader},
+    reactor::task,
+    sqlite::{Database, DatabaseError, DatabaseErrorKind},
+};
+use sluice_proto::{
+    checksum::Sha256State,
+    error::Reason,
+    ids::{StoreId, UploadId},
+};
+use sluice_shard::{
+    Effect, Event, Shard,
+    effect::PlaceFrom,
+    event::{Claimed, Failure, Outcome},
+    keys::OpId,
+    record::{Object, State, Transition, UploadRecord, UploadSpec},
+};
+
+use super::{
+    bodies::{Bodies, failure},
+    clock,
+    files::Files,
+    stores::Stores,
+    switch::Switch,
+};
+use crate::{
+    boundary::boundary,
+    metadata,
+    metrics::{End, ShardMetrics, Stage},
+};
+
+/// The background hash looks whether others want the core after so many bytes.
+const HASH_QUANTUM_BYTES: usize = 64 << 10;
+
+type Ended = Result<Outcome, Failure>;
+
+/// Does what a shard wants done. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Performer(Rc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) switch: Switch,
+    pub(crate) files: Files,
+    pub(crate) bodies: Bodies,
+    pub(crate) stores: Stores,
+    pub(crate) metadata: Database,
+    pub(crate) sync: bool,
+    pub(crate) shard: Rc<RefCell<Shard>>,
+    pub(crate) metrics: Rc<ShardMetrics>,
+}
+
+impl Performer {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self(Rc::new(inner))
+    }
+
+    pub(crate) fn perform(&self, effect: Effect) {
+        let Inner { switch, bodies, .. } = &*self.0;
+        match effect {
+            Effect::Stream { stream, reply } => {
+                boundary("reply.before");
+                switch.tell(stream, reply);
+            }
+            Effect::Reply { call, result } => {
+                boundary("reply.before");
+                switch.answer(call, result);
+            }
+            Effect::OpenBody { body, upload_id, place, bytes } => {
+                bodies.open(body, upload_id, place, bytes);
+            }
+            Effect::Append { body, stream, bytes } => bodies.append(body, stream, bytes),
+            Effect::CloseBody { op, body } => {
+                boundary("body.before");
+                bodies.close(op, body);
+            }
+            Effect::DropBody { op, body } => bodies.drop(op, body),
+            Effect::FreeMemory { body } => bodies.free_memory(body),
+            Effect::RemoveSegment { store, segment } => self.remove_segment(store, segment),
+            effect => self.perform_slow(effect),
+        }
+    }
+
+    /// What takes its time, in a task of its own; its end comes back as an event.
+    fn perform_slow(&self, effect: Effect) {
+        let me = self.clone();
+        match effect {
+            Effect::Record { op, upload_id, first_rev, wall_ms, steps } => {
+                self.spawn("record", op, async move {
+                    me.record(upload_id, first_rev, wall_ms, steps).await
+                });
+            }
+            Effect::Claim { op, upload_id, spec, create_ms } => {
+                self.spawn("claim", op, async move { me.claim(upload_id, *spec, create_ms).await });
+            }
+            Effect::Finish { op, record, object } => {
+                self.spawn("finish", op, async move { me.finish(*record, object).await });
+            }
+            Effect::Release { op, record } => {
+                self.spawn("release", op, async move { me.release(*record).await });
+            }
+            Effect::Place { op, upload_id, from, offset, bytes } => {
+                self.spawn("place", op, async move {
+                    done(me.place(upload_id, from, offset, bytes).await)
+                });
+            }
+            Effect::Hash { op, upload_id, state, bytes } => {
+                let record = self.0.shard.borrow().record(&upload_id).cloned();
+                let record = record.expect("an upload stays while it is being hashed");
+                let hashing = async move {
+                    let hashed = me.hash(&record, *state, bytes).await;
+                    let outcome = hashed.map(|state| Outcome::Hashed(Box::new(state)));
+                    let result = outcome.map_err(|error| failure(&error));
+                    me.0.switch.post_here(Event::Done { op, result });
+                };
+                task::spawn_background(hashing).detach();
+            }
+            Effect::Seal { op, record, size_bytes } => {
+                self.spawn("seal", op, async move { done(me.seal(&record, size_bytes).await) });
+            }
+            Effect::RemovePartial { op, upload_id } => {
+                self.spawn("remove", op, async move {
+                    me.0.files.close_partial(&upload_id);
+                    done(disk::remove(&me.0.files.partial_path(&upload_id)).await)
+                });
+            }
+            _ => unreachable!("done at once"),
+        }
+    }
+
+    fn spawn(&self, name: &'static str, op: OpId, work: impl Future<Output = Ended> + 'static) {
+        let switch = self.0.switch.clone();
+        let task = async move {
+            boundary(&format!("{name}.before"));
+            let result = work.await;
+            boundary(&format!("{name}.after"));
+            switch.post_here(Event::Done { op, result });
+        };
+        task::spawn_local(task).detach();
+    }
+
+    async fn record(
+        &self,
+        upload_id: UploadId,
+        first_rev: u64,
+        wall_ms: u64,
+        steps: Vec<Transition>,
+    ) -> Ended {
+        let end = steps.iter().find_map(end_of);
+        let recorded = self.0.stores.take_steps(upload_id, first_rev, wall_ms, steps).await;
+        if let (Ok(()), Some((end, integrity))) = (&recorded, end) {
+            self.count_end(&upload_id, end, integrity, wall_ms);
+        }
+        recorded.map(|()| Outcome::Done).map_err(|error| database_failure(&error))
+    }
+
+    fn count_end(&self, upload_id: &UploadId, end: End, integrity: bool, wall_ms: u64) {
+        let Inner { shard, metrics, .. } = &*self.0;
+        if let Some(record) = shard.borrow().record(upload_id) {
+            let took_ms = wall_ms.saturating_sub(record.create_ms);
+            metrics.upload_ended(end, Duration::from_millis(took_ms));
+        }
+        if integrity {
+            metrics.integrity_failed(Stage::Object);
+        }
+    }
+
+    async fn claim(&self, upload_id: UploadId, spec: UploadSpec, create_ms: u64) -> Ended {
+        let claiming =
+            self.0.metadata.run(move |conn| metadata::claim(conn, &upload_id, &spec, create_ms));
+        let claimed: Claimed = claiming.await.map_err(|error| database_failure(&error))?;
+        Ok(Outcome::Claimed(claimed))
+    }
+
+    async fn finish(&self, record: UploadRecord, object: Object) -> Ended {
+        let wall_ms = clock::wall_ms();
+        let finishing =
+            self.0.metadata.run(move |conn| metadata::finish(conn, &record, &object, wall_ms));
+        finishing.await.map(|()| Outcome::Done).map_err(|error| database_failure(&error))
+    }
+
+    async fn release(&self, record: UploadRecord) -> Ended {
+        let wall_ms = clock::wall_ms();
+        let releasing = self.0.metadata.run(move |conn| metadata::release(conn, &record, wall_ms));
+        releasing.await.map(|()| Outcome::Done).map_err(|error| database_failure(&error))
+    }
+
+    async fn place(
+        &self,
+        upload_id: UploadId,
+        from: PlaceFrom,
+        offset: u64,
+        bytes: u64,
+    ) -> io::Result<()> {
+        let files = &self.0.files;
+        let partial = files.partial(&upload_id).await?;
+        let mut writer = BodyWriter::new(partial, files.buffers(), offset, bytes);
+        let copied = match from {
+            PlaceFrom::Memory(body) => {
+                let mut copied = Ok(());
+                for piece in self.0.bodies.in_memory(body) {
+                    copied = copied.and(writer.append(piece).await);
+                }
+                copied
+            }
+            PlaceFrom::Spool(extent) => {
+                let segment = files.segment(upload_id.store(), extent).await?;
+                let mut reader = RangeReader::new(segment, extent.offset, extent.bytes);
+                copy(&mut reader, &mut writer).await
+            }
+        };
+        match copied {
+            Ok(()) => writer.finish(self.0.sync).await?,
+            Err(error) => {
+                writer.abandon().await;
+                return Err(error);
+            }
+        }
+        files.used_partial(&upload_id);
+        Ok(())
+    }
+
+    async fn hash(
+        &self,
+        record: &UploadRecord,
+        mut state: Sha256State,
+        bytes: u64,
+    ) -> io::Result<Sha256State> {
+        let file = self.0.files.readable(record).await?;
+        let mut reader = RangeReader::new(file, state.bytes_hashed(), bytes);
+        while let Some(block) = reader.next().await? {
+            for quantum in block.chunks(HASH_QUANTUM_BYTES) {
+                state.update(quantum);
+                task::yield_if_needed().await;
+            }
+        }
+        Ok(state)
+    }
+
+    async fn seal(&self, record: &UploadRecord, size_bytes: u64) -> io::Result<()> {
+        let files = &self.0.files;
+        let object = files.object_path(record);
+        if size_bytes == 0 && disk::is_missing(&object).await? {
+            files.partial(&record.upload_id).await?;
+        }
+        files.close_partial(&record.upload_id);
+        disk::seal(&files.partial_path(&record.upload_id), &object, size_bytes).await
+    }
+
+    fn remove_segment(&self, store: StoreId, segment: u32) {
+        let files = self.0.files.clone();
+        files.close_segment(store, segment);
+        let path = files.segment_path(store, segment);
+        let task = async move {
+            // What stays is found again at the next start.
+            drop(disk::remove(&path).await);
+        };
+        task::spawn_local(task).detach();
+    }
+}
+
+/// How an upload ends by a step, and whether its bytes were not those declared.
+fn end_of(step: &Transition) -> Option<(End, bool)> {
+    match step {
+        Transition::Completed(_) => Some((End::Completed, false)),
+        Transition::End { state, error } => {
+            let end = match state {
+                State::Aborted => End::Aborted,
+                State::Expired => End::Expired,
+                _ => End::Failed,
+            };
+            let reason = error.as_ref().map(|error| error.reason);
+            Some((end, reason == Some(Reason::ObjectMismatch)))
+        }
+        _ => None,
+    }
+}
+
+async fn copy(reader: &mut RangeReader, writer: &mut BodyWriter) -> io::Result<()> {
+    while let Some(block) = reader.next().await? {
+        writer.append_slice(&block).await?;
+    }
+    Ok(())
+}
+
+fn done(result: io::Result<()>) -> Ended {
+    result.map(|()| Outcome::Done).map_err(|error| failure(&error))
+}
+
+fn database_failure(error: &DatabaseError) -> Failure {
+    match error.kind() {
+        DatabaseErrorKind::Full => Failure::Full,
+        _ => Failure::Unavailable,
+    }
+}

@@ -1,0 +1,264 @@
+//! The gRPC services of one shard: each request to who serves it, each answer counted.
+
+mod control;
+mod generated;
+mod initiate;
+mod intake;
+mod reply;
+mod spec;
+mod upload_chunk;
+mod view;
+
+use std::{
+    cell::OnceCell,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use http::{HeaderMap, Method as HttpMethod, header::CONTENT_TYPE};
+use sluice_io::{edge::request::EdgeRequest, reactor::timer};
+use sluice_proto::{
+    error::{Reason, Refusal},
+    ids::{NodeId, StoreId, UploadId},
+    limits::COMPLETE_WAIT_MS_MAX,
+    pb::{self, upload_service_server::UploadServiceServer},
+};
+
+pub(crate) use generated::Grpc;
+pub(crate) use spec::Offer;
+
+use self::{
+    generated::Generated,
+    intake::{Failed, Inflow},
+};
+use super::switch::Switch;
+use crate::{
+    config::Objects,
+    metrics::{Method, RpcCode, ShardMetrics},
+    placement::Placement,
+};
+
+/// Asked to come back after this long when something is short.
+const RETRY_AFTER_MS: u64 = 200;
+
+/// An answer is under way this long before the client's deadline.
+const DEADLINE_MARGIN_MS: u64 = 100;
+
+/// A control request's message is no longer than this.
+const CONTROL_BYTES_MAX: usize = sluice_proto::limits::CONTROL_MESSAGE_BYTES_MAX;
+
+/// All that the requests of one shard share.
+pub(crate) struct Service {
+    pub(crate) shard: u16,
+    pub(crate) switch: Switch,
+    pub(crate) placement: Placement,
+    /// The shards' own addresses, by their numbers.
+    pub(crate) own_addresses: Arc<[SocketAddr]>,
+    pub(crate) offer: Offer,
+    pub(crate) objects: Objects,
+    pub(crate) min_chunk_rate_bytes: u64,
+    pub(crate) metrics: Rc<ShardMetrics>,
+    pub(crate) generated: OnceCell<Generated>,
+}
+
+/// Services that other crates bring, the same for all shards.
+#[derive(Clone)]
+pub(crate) struct Extras<H, R, A> {
+    pub(crate) health: H,
+    pub(crate) reflection: R,
+    pub(crate) reflection_alpha: A,
+}
+
+/// What a handler knows of its call beside the message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    /// Where the client reached us.
+    local_ip: IpAddr,
+    /// The client gives up then, monotonic ms.
+    deadline_ms: Option<u64>,
+}
+
+impl Call {
+    /// How long an answer may wait for the end of an upload, monotonic ms.
+    fn wait_until_ms(&self) -> u64 {
+        let longest = timer::now_ms() + COMPLETE_WAIT_MS_MAX;
+        let deadline = self.deadline_ms.map(|at| at.saturating_sub(DEADLINE_MARGIN_MS));
+        deadline.map_or(longest, |at| at.min(longest))
+    }
+}
+
+impl Service {
+    /// The shard that an upload belongs to.
+    fn owner(&self, upload_id: &UploadId) -> Result<u16, Refusal> {
+        let unknown =
+            || Refusal::new(Reason::UploadUnknown, "no such upload").with("upload_id", upload_id);
+        self.placement.owner(upload_id).ok_or_else(unknown)
+    }
+
+    /// Where its owner listens, best first.
+    fn endpoints(&self, upload_id: &UploadId, local_ip: IpAddr) -> Vec<String> {
+        let Some(owner) = self.placement.owner(upload_id) else { return Vec::new() };
+        let mut address = self.own_addresses[usize::from(owner)];
+        if address.ip().is_unspecified() {
+            // It listens everywhere, so also where this client came from.
+            address.set_ip(local_ip);
+        }
+        vec![address.to_string()]
+    }
+
+    fn limits(&self) -> pb::UploadLimits {
+        let Offer { max_chunk_bytes, max_upload_bytes, .. } = self.offer;
+        pb::UploadLimits {
+            max_chunk_bytes: view::signed(max_chunk_bytes),
+            recommended_chunk_bytes: view::signed(max_chunk_bytes.min(8 << 20)),
+            recommended_parallel_chunks: 8,
+            max_upload_bytes: view::signed(max_upload_bytes),
+        }
+    }
+
+    /// An id of one of this shard's stores.
+    fn fresh_upload_id(&self) -> UploadId {
+        let random = random::<17>();
+        let stores: Vec<StoreId> = self.placement.stores_of(self.shard).collect();
+        let pick = usize::from(u16::from_be_bytes([random[15], random[16]])) % stores.len();
+        let random = random[..15].try_into().expect("15 of 17 bytes");
+        UploadId::new(self.placement.node(), stores[pick], random)
+    }
+
+    fn fresh_node_id(&self) -> NodeId {
+        let text: String = random::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
+        NodeId::parse(&text).expect("hex digits are allowed")
+    }
+}
+
+/// Random bytes of the kernel.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("a kernel with io_uring has getrandom");
+    bytes
+}
+
+/// Makes the generated services, once the rest of the service is made.
+pub(crate) fn add_generated<H, R, A>(service: &Rc<Service>, extras: Extras<H, R, A>)
+where
+    H: Grpc,
+    R: Grpc,
+    A: Grpc,
+{
+    let mut generated = Generated::default();
+    let control = UploadServiceServer::new(control::Control::new(Rc::clone(service)));
+    generated.add(control.max_decoding_message_size(CONTROL_BYTES_MAX));
+    generated.add(extras.health);
+    generated.add(extras.reflection);
+    generated.add(extras.reflection_alpha);
+    let is_first = service.generated.set(generated).is_ok();
+    assert!(is_first, "a shard makes its services once");
+}
+
+/// Serves one request.
+pub(crate) async fn serve(service: Rc<Service>, local_ip: IpAddr, request: EdgeRequest) {
+    let began_us = timer::now_us();
+    let method = Method::of_path(request.head.uri.path());
+    service.metrics.rpc_began(method);
+    let code = answer(&service, method, local_ip, request).await;
+    let now_us = timer::now_us();
+    let took = Duration::from_micros(now_us - began_us);
+    service.metrics.rpc_ended(method, RpcCode::of_number(code), took, now_us / 1000);
+}
+
+/// gRPC's CANCELLED: the client is gone.
+const CANCELLED: i32 = 1;
+
+/// Answers one request: the gRPC code.
+async fn answer(
+    service: &Rc<Service>,
+    method: Method,
+    local_ip: IpAddr,
+    request: EdgeRequest,
+) -> i32 {
+    let EdgeRequest { mut head, body, mut reply } = request;
+    let call = Call { local_ip, deadline_ms: deadline_ms(&head.headers) };
+    let answered = match check(&head) {
+        Err(refusal) => {
+            drop(body);
+            Err(Failed::Refused(refusal))
+        }
+        Ok(()) => match method {
+            Method::UploadChunk => {
+                upload_chunk::upload_chunk(service, &call, &mut Inflow::new(body)).await
+            }
+            Method::InitiateUpload => {
+                initiate::initiate(service, &call, &mut Inflow::new(body)).await
+            }
+            _ => {
+                head.extensions.insert(call);
+                let generated = service.generated.get().expect("made before any listener");
+                match generated.serve(head, body, &mut reply).await {
+                    Some(answered) => return answered.unwrap_or(CANCELLED),
+                    None => Err(Failed::Refused(unknown_method())),
+                }
+            }
+        },
+    };
+    let answer = match answered {
+        Ok(message) => Ok(message),
+        Err(Failed::Refused(refusal)) => Err(refusal),
+        Err(Failed::Gone) => return CANCELLED,
+    };
+    let code = match &answer {
+        Ok(_) => 0,
+        Err(refusal) => {
+            service.metrics.refused(refusal.reason);
+            refusal.code().number()
+        }
+    };
+    match reply::send(reply, &answer).await {
+        Ok(()) => code,
+        Err(_gone) => CANCELLED,
+    }
+}
+
+/// Whether it is gRPC, in an encoding that is taken.
+fn check(head: &http::request::Parts) -> Result<(), Refusal> {
+    if head.method != HttpMethod::POST {
+        return Err(Refusal::new(Reason::MethodUnknown, "gRPC calls are POST requests"));
+    }
+    let content_type = head.headers.get(CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
+    if !content_type.starts_with(b"application/grpc") {
+        return Err(Refusal::new(Reason::MethodUnknown, "content-type must be application/grpc"));
+    }
+    match head.headers.get("grpc-encoding").map(|value| value.as_bytes()) {
+        None | Some(b"identity") => Ok(()),
+        Some(_) => {
+            let text = "compressed messages are not taken; send identity";
+            Err(Refusal::new(Reason::CompressionUnsupported, text))
+        }
+    }
+}
+
+fn unknown_method() -> Refusal {
+    Refusal::new(Reason::MethodUnknown, "no such method")
+}
+
+fn not_one_message() -> Refusal {
+    Refusal::new(Reason::FieldInvalid, "the stream is not exactly one message")
+}
+
+/// When the client gives up: header `grpc-timeout`, at most eight digits and a unit.
+fn deadline_ms(headers: &HeaderMap) -> Option<u64> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let value: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    let timeout_ms = match unit {
+        "H" => value * 3_600_000,
+        "M" => value * 60_000,
+        "S" => value * 1000,
+        "m" => value,
+        "u" => value / 1000,
+        "n" => value / 1_000_000,
+        _ => return None,
+    };
+    Some(timer::now_ms() + timeout_ms)
+}

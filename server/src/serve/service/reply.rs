@@ -1,0 +1,65 @@
+//! Answers of gRPC calls on the wire.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, header::CONTENT_TYPE};
+use sluice_io::edge::request::EdgeReply;
+use sluice_proto::{
+    error::Refusal,
+    grpc::frame::{encode_grpc_message, encode_status_details},
+};
+
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+const OK: HeaderValue = HeaderValue::from_static("0");
+
+/// The answer of a unary call: a framed message, or a refusal.
+pub(super) type Answer = Result<Bytes, Refusal>;
+
+/// Sends an answer. An error means that the client is gone, which nobody needs to hear.
+pub(super) async fn send(mut reply: EdgeReply, answer: &Answer) -> Result<(), h2_error::Gone> {
+    match answer {
+        Ok(message) => {
+            let mut head = Response::new(());
+            head.headers_mut().insert(CONTENT_TYPE, GRPC);
+            reply.head(head, false)?;
+            reply.send(message.clone()).await?;
+            let mut trailers = HeaderMap::new();
+            trailers.insert("grpc-status", OK);
+            reply.finish(trailers)?;
+        }
+        Err(refusal) => reply.head(refused(refusal), true)?,
+    }
+    Ok(())
+}
+
+/// A head that is the whole answer: status and details without a message (gRPC's Trailers-Only).
+fn refused(refusal: &Refusal) -> Response<()> {
+    let mut head = Response::new(());
+    let headers = head.headers_mut();
+    headers.insert(CONTENT_TYPE, GRPC);
+    let status = refusal.to_status();
+    headers.insert("grpc-status", HeaderValue::from(status.code));
+    let texts = [
+        ("grpc-message", encode_grpc_message(&status.message)),
+        ("grpc-status-details-bin", encode_status_details(&status)),
+    ];
+    for (name, text) in texts {
+        headers.insert(name, HeaderValue::try_from(text).expect("both encodings are ASCII"));
+    }
+    if let Some(ms) = refusal.retry_after_ms {
+        headers.insert("grpc-retry-pushback-ms", HeaderValue::from(ms));
+    }
+    head
+}
+
+/// The one error of [`send`].
+pub(super) mod h2_error {
+    /// The client is gone.
+    #[derive(Debug)]
+    pub(in crate::serve) struct Gone;
+
+    impl<E: std::error::Error> From<E> for Gone {
+        fn from(_: E) -> Self {
+            Self
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! UploadChunk: one message, decoded as it comes.
+
+use bytes::Bytes;
+use sluice_proto::{
+    error::Refusal,
+    grpc::{ChunkDecoder, ChunkEvent, ChunkHeader, frame::frame_reply},
+    pb,
+};
+use sluice_shard::effect::ChunkAck;
+
+use super::{
+    Call, Service,
+    intake::{Failed, Inflow, Intake, Part, Source, Target},
+    view,
+};
+
+/// A message's length is four bytes, so no chunk is longer. The owner judges by its own limit.
+const DATA_BYTES_MAX: u64 = u32::MAX as u64;
+
+impl Source for ChunkDecoder {
+    fn push(&mut self, piece: Bytes) {
+        ChunkDecoder::push(self, piece);
+    }
+
+    fn next_part(&mut self) -> Result<Option<Part>, Refusal> {
+        Ok(match self.next_event()? {
+            Some(ChunkEvent::Data(bytes)) => Some(Part::Data(bytes)),
+            Some(ChunkEvent::End(trailer)) => Some(Part::End(trailer)),
+            Some(ChunkEvent::Header(_)) => return Err(super::not_one_message()),
+            None => None,
+        })
+    }
+
+    fn missing_bytes(&self) -> u64 {
+        ChunkDecoder::missing_bytes(self).unwrap_or(0)
+    }
+
+    fn finish(&self) -> Result<(), Refusal> {
+        ChunkDecoder::finish(self)
+    }
+}
+
+pub(super) async fn upload_chunk(
+    service: &Service,
+    call: &Call,
+    inflow: &mut Inflow,
+) -> Result<Bytes, Failed> {
+    let mut decoder = ChunkDecoder::new(DATA_BYTES_MAX);
+    let header = read_header(&mut decoder, inflow).await?;
+    let (upload_id, number) = header.ids()?;
+    let owner = service.owner(&upload_id)?;
+    let target = Target { owner, upload_id, number: number.get() };
+    let wait = Some(call.wait_until_ms());
+    let intake = Intake::begin(service, inflow, decoder, header, target, wait)?;
+    let ack = intake.run().await?;
+    Ok(frame_reply(&response(service, ack)))
+}
+
+async fn read_header(
+    decoder: &mut ChunkDecoder,
+    inflow: &mut Inflow,
+) -> Result<ChunkHeader, Failed> {
+    loop {
+        match decoder.next_event()? {
+            Some(ChunkEvent::Header(header)) => return Ok(header),
+            Some(_) => unreachable!("a header comes first"),
+            None => inflow.give_back(),
+        }
+        if !inflow.read_into(decoder).await? {
+            decoder.finish()?;
+            return Err(super::not_one_message().into());
+        }
+    }
+}
+
+fn response(service: &Service, ack: ChunkAck) -> pb::UploadChunkResponse {
+    pb::UploadChunkResponse {
+        chunk_number: ack.number as i32,
+        chunk_bytes: view::signed(ack.bytes),
+        received_bytes: view::signed(ack.received_bytes),
+        received_count: ack.received_count as i32,
+        duplicate: ack.duplicate,
+        state: view::state(ack.state).into(),
+        ack_level: view::ack_level(ack.spooled).into(),
+        limits: Some(service.limits()),
+    }
+}

@@ -1,0 +1,59 @@
+//! The tables of one store. A migration that has run anywhere is never changed.
+
+/// In order; how many have run is kept in the file.
+pub(super) const MIGRATIONS: &[&str] = &["
+    -- Who may write: the last process that opened this store.
+    CREATE TABLE fence (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        node INTEGER NOT NULL,
+        epoch INTEGER NOT NULL
+    ) STRICT;
+
+    -- Numbers that may exceed 2^63 (sums, ids) are kept bit by bit.
+    CREATE TABLE uploads (
+        upload INTEGER PRIMARY KEY,
+        upload_id TEXT NOT NULL UNIQUE,
+        rev INTEGER NOT NULL,
+        state INTEGER NOT NULL,
+        cleanup_pending INTEGER NOT NULL,
+        total_chunks INTEGER,
+        create_ms INTEGER NOT NULL,
+        update_ms INTEGER NOT NULL,
+        expire_ms INTEGER NOT NULL,
+        object_bytes INTEGER,
+        object_crc64nvme INTEGER,
+        object_sha256 BLOB,
+        error_reason TEXT,
+        error_message TEXT,
+        hash_state BLOB,
+        tenant TEXT NOT NULL,
+        drive_id TEXT NOT NULL,
+        node_id TEXT NOT NULL,
+        filename TEXT NOT NULL,
+        mime_type TEXT NOT NULL,
+        metadata TEXT NOT NULL,
+        expected_size_bytes INTEGER,
+        chunk_size_bytes INTEGER,
+        max_size_bytes INTEGER NOT NULL,
+        sha256 BLOB,
+        hash INTEGER NOT NULL,
+        if_not_exists INTEGER NOT NULL,
+        request_id TEXT,
+        fingerprint BLOB NOT NULL
+    ) STRICT;
+
+    CREATE TABLE chunks (
+        upload INTEGER NOT NULL REFERENCES uploads,
+        number INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        crc64nvme INTEGER NOT NULL,
+        crc32c INTEGER NOT NULL,
+        sha256 BLOB,
+        place INTEGER NOT NULL,
+        place_segment INTEGER NOT NULL,
+        place_offset INTEGER NOT NULL,
+        place_bytes INTEGER NOT NULL,
+        PRIMARY KEY (upload, number)
+    ) WITHOUT ROWID, STRICT;
+"];
