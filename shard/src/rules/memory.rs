@@ -17,7 +17,7 @@ fn a_beaten_rival_pays_until_its_writes_have_ended() {
     let drop_place = rig.pick(|effect| matches!(effect, Effect::DropBody { .. }));
     rig.body(rival, &slow);
     rig.settle();
-    assert_eq!(rig.answer(rival).unwrap().unwrap().duplicate, true);
+    assert!(rig.answer(rival).unwrap().unwrap().duplicate);
     assert_eq!(rig.shard.stats().budget_used_bytes, 50);
     rig.finish(drop_place);
     assert_eq!(rig.shard.stats().budget_used_bytes, 0);
