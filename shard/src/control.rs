@@ -62,7 +62,7 @@ fn try_complete(upload: &mut Upload, cx: &mut Context, asked: Complete) -> Resul
     if upload.is_whole() {
         steps::then(upload, Then::AwaitEnd { call, wait_until_ms });
     } else {
-        steps::then(upload, Then::Missing(call));
+        steps::then(upload, Then::Missing { call, wait_until_ms });
     }
     Ok(())
 }

@@ -78,7 +78,11 @@ fn happen(upload: &mut Upload, cx: &mut Context, then: Then) {
             let view = Box::new(upload.view());
             cx.reply(call, Ok(CallReply::Initiated { upload: view, duplicate }));
         }
-        Then::Missing(call) => crate::control::answer_missing(upload, cx, call),
+        // The last hole may have been filled while N was recorded.
+        Then::Missing { call, wait_until_ms } if upload.is_whole() => {
+            ending::await_end(upload, cx, EndWaiter::Call(call), wait_until_ms);
+        }
+        Then::Missing { call, .. } => crate::control::answer_missing(upload, cx, call),
         Then::AwaitEnd { call, wait_until_ms } => {
             ending::await_end(upload, cx, EndWaiter::Call(call), wait_until_ms);
         }

@@ -19,7 +19,7 @@ use crate::{
 pub(crate) enum Then {
     Ack(EndWaiterStream),
     Initiated { call: CallId, duplicate: bool },
-    Missing(CallId),
+    Missing { call: CallId, wait_until_ms: u64 },
     AwaitEnd { call: CallId, wait_until_ms: u64 },
     Aborted(CallId),
     FreeExtent(Extent),

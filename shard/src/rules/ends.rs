@@ -124,3 +124,101 @@ fn fixing_n_refuses_what_is_on_its_way_beyond_it() {
     assert!(rig.partials.is_empty());
     assert_eq!(rig.shard.stats().budget_used_bytes, 0);
 }
+
+/// A beaten rival that stops sending must not hold the winner's place, and with it the end.
+#[test]
+fn a_rival_that_stalls_keeps_no_upload_from_its_end() {
+    let mut rig = Rig::new(config());
+    let upload = rig.upload(spec());
+    let stalled = rig.open(upload, &send(0, &[1; 20]));
+    rig.chunk(upload, &send(0, &[1; 20]).last()).unwrap();
+    assert_eq!(rig.state(upload), State::Completed);
+    assert_eq!(rig.object(upload), [1; 20]);
+    assert_eq!(rig.answer(stalled), None);
+    rig.body(stalled, &send(0, &[1; 20]));
+    rig.settle();
+    assert!(rig.answer(stalled).unwrap().unwrap().duplicate);
+}
+
+#[test]
+fn an_upload_expires_and_gives_all_back() {
+    let mut rig = Rig::new(config());
+    let upload = rig.upload(spec());
+    rig.chunk(upload, &send(0, &[0; 20])).unwrap();
+    rig.chunk(upload, &send(2, &[2; 20])).unwrap();
+    let open = rig.open(upload, &send(1, &[1; 20]));
+    rig.pass_ms(config().upload_lifetime_ms);
+    rig.settle();
+    assert_eq!(rig.state(upload), State::Expired);
+    assert_eq!(rig.answer(open), Some(Err(Reason::UploadEnded)));
+    assert!(rig.partials.is_empty() && !rig.stored[&upload].record.cleanup_pending);
+    assert_eq!(rig.segments_removed, [0]);
+    assert_eq!(rig.shard.stats().budget_used_bytes, 0);
+    rig.pass_ms(config().ended_kept_ms);
+    rig.settle();
+    assert!(rig.stored.is_empty());
+}
+
+/// Its client has done all that it had to: what is left is ours.
+#[test]
+fn an_upload_whose_chunks_are_all_in_never_expires() {
+    let mut rig = Rig::new(config());
+    let upload = rig.upload(spec());
+    rig.chunk(upload, &send(1, &[1; 20]).last()).unwrap();
+    let first = send(0, &[0; 20]);
+    let stream = rig.open(upload, &first);
+    rig.body(stream, &first);
+    let close = rig.pick(|effect| matches!(effect, Effect::CloseBody { .. }));
+    rig.finish(close);
+    rig.pass_ms(config().upload_lifetime_ms);
+    rig.restart(config());
+    rig.event(Event::Tick);
+    // The record of chunk 0 was lost with the process, so there is a hole again.
+    rig.settle();
+    assert_eq!(rig.state(upload), State::Expired);
+
+    let mut rig = Rig::new(config());
+    let upload = rig.upload(spec());
+    let last = send(0, &[0; 20]).last();
+    let stream = rig.open(upload, &last);
+    rig.body(stream, &last);
+    while !rig.held.iter().any(|effect| matches!(effect, Effect::Seal { .. })) {
+        let effect = rig.held.pop_front().unwrap();
+        rig.finish(effect);
+    }
+    rig.pass_ms(config().upload_lifetime_ms);
+    rig.restart(config());
+    rig.event(Event::Tick);
+    rig.settle();
+    assert_eq!(rig.state(upload), State::Completed);
+}
+
+#[test]
+fn an_abort_is_refused_once_all_chunks_are_in() {
+    let mut rig = Rig::new(config());
+    let upload = rig.upload(spec());
+    let last = send(0, &[0; 20]).last();
+    let stream = rig.open(upload, &last);
+    rig.body(stream, &last);
+    let close = rig.pick(|effect| matches!(effect, Effect::CloseBody { .. }));
+    rig.finish(close);
+    assert_eq!(rig.abort(upload), Err(Reason::UploadCompleting));
+    assert_eq!(rig.state(upload), State::Completed);
+    assert_eq!(rig.abort(upload), Err(Reason::UploadEnded));
+}
+
+#[test]
+fn an_abort_is_told_once_it_is_durable_and_may_be_repeated() {
+    let mut rig = Rig::new(config());
+    let upload = rig.upload(spec());
+    rig.chunk(upload, &send(2, &[2; 20])).unwrap();
+    let open = rig.open(upload, &send(0, &[0; 20]));
+    rig.abort(upload).unwrap();
+    rig.abort(upload).unwrap();
+    assert_eq!(rig.answer(open), Some(Err(Reason::UploadEnded)));
+    assert_eq!(rig.state(upload), State::Aborted);
+    let refusal = rig.complete(upload, Some(3)).unwrap_err();
+    assert_eq!(refusal.reason, Reason::UploadEnded);
+    assert!(rig.partials.is_empty());
+    assert_eq!(rig.segments_removed, [0]);
+}

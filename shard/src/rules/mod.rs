@@ -1,8 +1,10 @@
 //! The contract's rules, each as a test of a whole shard.
 
 mod begins;
+mod chunks;
 mod ends;
 mod memory;
+mod numbers;
 mod places;
 mod restart;
 mod rig;
