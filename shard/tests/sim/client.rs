@@ -28,6 +28,10 @@ pub(crate) struct Client {
     /// Whether the node is named by the client.
     pub own_node: bool,
     pub chunks: Vec<Vec<u8>>,
+    /// Percent of its chunks that come with `force`.
+    pub force: u64,
+    /// Sends mostly these first chunks, again and again.
+    pub fond_of: Option<u64>,
     pub upload: Option<UploadId>,
     pub phase: Phase,
     pub streams: BTreeMap<StreamKey, Sending>,
@@ -71,6 +75,8 @@ impl Client {
             own_node: world.rng.percent(30),
             spec,
             chunks,
+            force: world.rng.pick(&[5, 5, 60]),
+            fond_of: world.rng.percent(40).then(|| world.rng.between(1, 2)),
             upload: None,
             phase: Phase::Storm(world.rng.between(0, 60) as u32),
             streams: BTreeMap::new(),

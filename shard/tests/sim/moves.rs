@@ -58,7 +58,11 @@ impl Client {
         if self.honest && count == 0 {
             return;
         }
-        let number = world.rng.below(count + if self.honest { 0 } else { 2 }) as u32;
+        let end = count + if self.honest { 0 } else { 2 };
+        let number = match self.fond_of {
+            Some(few) if world.rng.percent(70) => world.rng.below(few.min(end)),
+            _ => world.rng.below(end),
+        } as u32;
         let mut chunk = self.right(world, number);
         if !self.honest && world.rng.percent(30) {
             let bytes = match self.spec.chunk_size_bytes {
@@ -66,7 +70,7 @@ impl Client {
                 _ => world.rng.between(0, world.plan.config.max_chunk_bytes + 1),
             };
             chunk = Chunk::new(number, &world.rng.bytes(bytes)).summed(world);
-            chunk.force = world.rng.percent(60);
+            chunk.force = world.rng.percent(self.force.max(40));
             chunk.is_last = world.rng.percent(10);
         }
         if world.rng.percent(25) && !chunk.data.is_empty() {
@@ -83,7 +87,7 @@ impl Client {
         };
         let mut chunk = Chunk::new(number, &data).summed(world);
         chunk.is_last = number as usize + 1 == self.chunks.len() && world.rng.percent(80);
-        chunk.force = world.rng.percent(5);
+        chunk.force = world.rng.percent(self.force);
         chunk
     }
 

@@ -137,7 +137,14 @@ impl World {
             _ if self.rng.percent(weather.lose) => Fate::Lost,
             _ => Fate::Happens,
         };
-        let longest_ms = if self.rng.percent(weather.slow) { 5_000 } else { 30 };
+        let pace = self.plan.pace;
+        let usual_ms = match &effect {
+            Effect::Record { .. } => pace.record_ms,
+            Effect::CloseBody { .. } | Effect::DropBody { .. } => pace.body_ms,
+            Effect::Place { .. } | Effect::Hash { .. } => pace.copy_ms,
+            _ => pace.other_ms,
+        };
+        let longest_ms = if self.rng.percent(weather.slow) { 5_000 } else { usual_ms };
         self.after(0, longest_ms, Action::End { life, effect, fate });
     }
 

@@ -13,6 +13,17 @@ pub(crate) struct Plan {
     pub stores: u16,
     pub clients: usize,
     pub weather: Weather,
+    /// How long each kind of effect takes at most where nothing is slow, ms.
+    pub pace: Pace,
+}
+
+/// Backends that keep pace with each other hide what happens when one is ahead.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    pub record_ms: u64,
+    pub body_ms: u64,
+    pub copy_ms: u64,
+    pub other_ms: u64,
 }
 
 /// How often things go wrong.
@@ -76,7 +87,13 @@ impl Plan {
         let stores = rng.between(shards as u64, 4) as u16;
         let clients = rng.between(1, 5) as usize;
         let weather = if rng.percent(10) { Weather::CALM } else { stormy };
-        Self { config, shards, stores, clients, weather }
+        let pace = Pace {
+            record_ms: rng.pick(&PACES_MS),
+            body_ms: rng.pick(&PACES_MS),
+            copy_ms: rng.pick(&PACES_MS),
+            other_ms: rng.pick(&PACES_MS),
+        };
+        Self { config, shards, stores, clients, weather, pace }
     }
 
     /// Whether acked chunks survive a crash.
@@ -84,3 +101,5 @@ impl Plan {
         self.config.spool == Spool::Disk && self.config.objects == Objects::Files
     }
 }
+
+const PACES_MS: [u64; 4] = [2, 30, 30, 300];
