@@ -33,8 +33,10 @@ pub struct ShardConfig {
     pub budget_bytes: u64,
     /// What one chunk that streams to disk holds in memory at most.
     pub hold_bytes: u64,
-    /// Uploads that are in memory at one time, ended ones included.
+    /// Uploads that haven't ended.
     pub uploads_max: usize,
+    /// Ended uploads that are kept in memory; others are read when somebody asks for them.
+    pub ended_max: usize,
     /// Chunks on their way in at one time.
     pub streams_max: usize,
     /// Chunks that wait for memory at one time.
@@ -45,8 +47,6 @@ pub struct ShardConfig {
     pub admission_wait_ms: u64,
     /// An upload lives this long before it expires.
     pub upload_lifetime_ms: u64,
-    /// Ended uploads stay readable this long.
-    pub ended_kept_ms: u64,
     /// Length of a spool segment; at least `max_chunk_bytes`.
     pub segment_bytes: u64,
     /// All segments of one store together.

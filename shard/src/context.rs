@@ -11,7 +11,7 @@ use crate::{
     budget::{Budget, Charge},
     config::{Objects, ShardConfig, Spool},
     effect::{BodyPlace, CallReply, Effect, StreamReply},
-    event::Initiate,
+    event::{Event, Initiate},
     extents::Extents,
     keys::{BodyId, CallId, Now, OpId, StreamKey},
     record::{Extent, UploadRecord},
@@ -49,6 +49,8 @@ pub(crate) enum OpKind {
     Hash {
         bytes: u64,
     },
+    /// What an ended upload was.
+    Load,
     Seal,
     Finish,
     RemovePartial,
@@ -69,6 +71,10 @@ pub(crate) struct Context {
     pub freed: bool,
     pub spools: BTreeMap<StoreId, Extents>,
     pub chunk_records: usize,
+    /// Ended and swept uploads in memory, the first to end first.
+    pub ended: VecDeque<UploadId>,
+    /// What waits for uploads that are being read.
+    pub asking: BTreeMap<UploadId, Vec<Event>>,
     pub draining: bool,
     next_op: u64,
     next_body: u64,
@@ -88,6 +94,8 @@ impl Context {
             freed: false,
             spools: BTreeMap::new(),
             chunk_records: 0,
+            ended: VecDeque::new(),
+            asking: BTreeMap::new(),
             draining: false,
             next_op: 0,
             next_body: 0,

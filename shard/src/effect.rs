@@ -41,6 +41,13 @@ pub enum Effect {
         /// The steps.
         steps: Vec<Transition>,
     },
+    /// Reads an upload from its store, after all steps of it that were given before.
+    Load {
+        /// Ends with [`Outcome::Loaded`](crate::event::Outcome::Loaded).
+        op: OpId,
+        /// The upload.
+        upload_id: UploadId,
+    },
     /// Claims node, name and request in one metadata transaction, with the event row.
     Claim {
         /// Ends with [`Outcome::Claimed`](crate::event::Outcome::Claimed).

@@ -21,9 +21,6 @@ use crate::{
     upload::{EndWaiter, Ending, Then, Upload},
 };
 
-/// How long a forgotten upload waits for chunks that are still being compared.
-const FORGET_AGAIN_MS: u64 = 1_000;
-
 /// Starts whatever the upload's state allows: copies to place, the hash, the end.
 pub(crate) fn advance(upload: &mut Upload, cx: &mut Context) {
     refuse_beyond(upload, cx);
@@ -276,19 +273,7 @@ pub(crate) fn free_all(upload: &mut Upload, cx: &mut Context) {
         cx.emit(Effect::FreeMemory { body });
         cx.refund(Some(charge));
     }
-    let forget_ms = upload.stored.record.update_ms + cx.config.ended_kept_ms;
-    cx.timers.set(forget_ms, Timer::Forget(upload_id));
-}
-
-pub(crate) fn forget(shard: &mut Shard, upload_id: &UploadId) {
-    let cx = &mut shard.cx;
-    let Some(upload) = shard.uploads.get_mut(upload_id) else { return };
-    if !upload.streams.is_empty() || upload.dropping > 0 {
-        cx.timers.set(cx.now.wall_ms + FORGET_AGAIN_MS, Timer::Forget(*upload_id));
-        return;
-    }
-    upload.ending = Ending::Forgotten;
-    steps::take(upload, cx, Transition::Forget);
+    cx.ended.push_back(upload_id);
 }
 
 /// Answers at once if the end is known, else when it is, or when the time is over.

@@ -20,7 +20,8 @@ pub enum Event {
     StoreLoaded {
         /// Which store.
         store: StoreId,
-        /// All that it holds.
+        /// All that it holds but uploads that have ended and are swept: these are read by
+        /// [`Effect::Load`](crate::Effect::Load) when somebody asks for them.
         uploads: Vec<StoredUpload>,
         /// Segment files found in its spool.
         segments: Vec<u32>,
@@ -159,6 +160,8 @@ pub enum Outcome {
     Done,
     /// The answer to a claim.
     Claimed(Claimed),
+    /// What the store holds of an upload, if it does.
+    Loaded(Option<Box<StoredUpload>>),
     /// The hash state at the end of the range.
     Hashed(Box<Sha256State>),
 }

@@ -19,7 +19,7 @@ use crate::{
     shard::Shard,
     steps,
     timers::Timer,
-    upload::{Ending, Then, Upload},
+    upload::{Then, Upload},
 };
 
 pub(crate) fn initiate(shard: &mut Shard, request: Box<Initiate>) {
@@ -48,8 +48,7 @@ pub(crate) fn initiate(shard: &mut Shard, request: Box<Initiate>) {
 /// The metadata has matched the request, so the upload is the caller's. It may be on its way to
 /// be made, or have gone since: the next repeat of the request finds out.
 pub(crate) fn again(shard: &mut Shard, call: CallId, upload_id: &UploadId) {
-    let upload = shard.uploads.get_mut(upload_id);
-    match upload.filter(|upload| upload.ending != Ending::Forgotten) {
+    match shard.uploads.get_mut(upload_id) {
         Some(upload) => steps::then(upload, Then::Initiated { call, duplicate: true }),
         None if shard.loaded.contains(&upload_id.store()) => {
             shard.cx.reply(call, Err(refuse::backend_down()));
@@ -78,10 +77,6 @@ pub(crate) fn claimed(shard: &mut Shard, request: Box<Initiate>, result: Result<
 fn begin(shard: &mut Shard, request: Initiate) {
     let Initiate { call, upload_id, spec } = request;
     if let Some(upload) = shard.uploads.get_mut(&upload_id) {
-        if upload.ending == Ending::Forgotten {
-            // A repeat of the request will not be told of this upload any more.
-            return shard.cx.reply(call, Err(refuse::backend_down()));
-        }
         steps::then(upload, Then::Initiated { call, duplicate: true });
         return;
     }

@@ -17,6 +17,7 @@ pub mod record;
 
 mod admission;
 mod chunk;
+mod cold;
 mod commit;
 mod context;
 mod control;

@@ -202,8 +202,6 @@ pub enum Transition {
     },
     /// Bytes and claims are swept.
     CleanedUp,
-    /// The upload leaves the store.
-    Forget,
 }
 
 /// One upload as a store holds it.
@@ -223,13 +221,13 @@ impl StoredUpload {
     /// Takes one step, the `rev + 1`th. The reference for every store.
     ///
     /// # Panics
-    /// On [`Transition::Create`] and [`Transition::Forget`], which make and remove the whole.
+    /// On [`Transition::Create`], which makes the whole.
     pub fn apply(&mut self, step: &Transition, wall_ms: u64) {
         let record = &mut self.record;
         record.update_ms = wall_ms;
         self.rev += 1;
         match step {
-            Transition::Create(_) | Transition::Forget => unreachable!("made and removed whole"),
+            Transition::Create(_) => unreachable!("made whole"),
             Transition::PutChunk { number, chunk, total_chunks } => {
                 self.chunks.insert(*number, chunk.clone());
                 record.total_chunks = record.total_chunks.or(*total_chunks);

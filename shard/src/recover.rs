@@ -43,7 +43,8 @@ pub(crate) fn store_loaded(
     }
 }
 
-fn resume(shard: &mut Shard, stored: StoredUpload) {
+/// Takes an upload up as its store has it.
+pub(crate) fn resume(shard: &mut Shard, stored: StoredUpload) {
     let cx = &mut shard.cx;
     let upload_id = stored.record.upload_id;
     let rev = stored.rev;
@@ -58,8 +59,7 @@ fn resume(shard: &mut Shard, stored: StoredUpload) {
         _ if record.cleanup_pending => upload.ending = Ending::Sweeping,
         _ => {
             upload.ending = Ending::Swept;
-            let forget_ms = record.update_ms + cx.config.ended_kept_ms;
-            cx.timers.set(forget_ms, Timer::Forget(upload_id));
+            cx.ended.push_back(upload_id);
         }
     }
     shard.uploads.insert(upload_id, upload);

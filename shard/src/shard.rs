@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sluice_proto::ids::{StoreId, UploadId};
 
 use crate::{
-    admission, chunk, commit,
+    admission, chunk, cold, commit,
     config::ShardConfig,
     context::{Context, Op, OpKind},
     control,
@@ -18,7 +18,7 @@ use crate::{
     record::{State, UploadRecord},
     recover, steps, stream,
     timers::Timer,
-    upload::{Ending, Upload},
+    upload::Upload,
 };
 
 /// All that one core owns and decides.
@@ -62,6 +62,7 @@ impl Shard {
         self.cx.now = now;
         std::mem::swap(&mut self.cx.effects, effects);
         self.dispatch(event);
+        cold::let_go(self);
         while std::mem::take(&mut self.cx.freed) {
             admission::admit_waiting(self);
         }
@@ -101,12 +102,21 @@ impl Shard {
         };
         for upload in self.uploads.values() {
             stats.uploads[upload.state() as usize] += 1;
-            stats.queue_chunks += upload.unplaced.len();
+            // What an upload without an object holds goes nowhere any more.
+            stats.queue_chunks += if upload.state().ended() { 0 } else { upload.unplaced.len() };
         }
         stats
     }
 
     fn dispatch(&mut self, event: Event) {
+        match cold::target(self, &event) {
+            Some(upload_id) => cold::ask(self, upload_id, event),
+            None => self.handle(event),
+        }
+    }
+
+    /// Takes an event whose upload, if it is there at all, is in memory.
+    pub(crate) fn handle(&mut self, event: Event) {
         match event {
             Event::StoreLoaded { store, uploads, segments } => {
                 recover::store_loaded(self, store, uploads, &segments);
@@ -118,7 +128,10 @@ impl Shard {
             Event::ChunkEnd { stream, is_last, force, checks } => {
                 chunk::end(self, stream, is_last, force, checks);
             }
-            Event::ChunkCut { stream } => chunk::cut(self, stream),
+            Event::ChunkCut { stream } => {
+                cold::cut(self, stream);
+                chunk::cut(self, stream);
+            }
             Event::Complete { call, tenant, upload_id, total_chunks, sha256, wait_until_ms } => {
                 let asked = control::Complete {
                     call,
@@ -147,6 +160,7 @@ impl Shard {
         let upload_id = op.upload_id;
         match (op.kind, result) {
             (OpKind::Claim(request), result) => initiate::claimed(self, request, result),
+            (OpKind::Load, result) => cold::loaded(self, upload_id, result),
             (OpKind::CloseBody(stream), result) => commit::closed(self, stream, result.err()),
             (OpKind::DropBody { number, place, charge }, _) => {
                 stream::dropped(self, &upload_id, number, place, charge);
@@ -193,10 +207,6 @@ impl Shard {
                     ending::expire(self, &upload_id);
                     self.advance(&upload_id);
                 }
-                Timer::Forget(upload_id) => {
-                    ending::forget(self, &upload_id);
-                    self.advance(&upload_id);
-                }
             }
         }
     }
@@ -231,6 +241,7 @@ impl Shard {
             }
             OpKind::Claim(_)
             | OpKind::Unclaim(_)
+            | OpKind::Load
             | OpKind::CloseBody(_)
             | OpKind::DropBody { .. } => {
                 unreachable!("not tried again")
@@ -238,10 +249,10 @@ impl Shard {
         }
     }
 
-    /// Uploads that hold or may still take memory and disk.
+    /// Whether one more upload may begin.
     pub(crate) fn has_room(&self) -> bool {
         let claims = self.cx.ops.values().filter(|op| matches!(op.kind, OpKind::Claim(_))).count();
-        self.uploads.len() + claims < self.cx.config.uploads_max
+        self.uploads.len() - self.cx.ended.len() + claims < self.cx.config.uploads_max
     }
 
     /// The upload, if the caller may see it.
@@ -254,10 +265,7 @@ impl Shard {
             return Err(crate::refuse::loading());
         }
         match self.uploads.get_mut(upload_id) {
-            Some(upload)
-                if upload.stored.record.spec.tenant == tenant
-                    && upload.ending != Ending::Forgotten =>
-            {
+            Some(upload) if upload.stored.record.spec.tenant == tenant => {
                 Ok((upload, &mut self.cx))
             }
             _ => Err(crate::refuse::unknown(upload_id)),

@@ -16,7 +16,7 @@ use crate::{
 /// Queues a step: it holds for all that is decided from now on, and is told once it is durable.
 pub(crate) fn take(upload: &mut Upload, cx: &mut Context, step: Transition) {
     match step {
-        Transition::Create(_) | Transition::Forget => upload.stored.rev += 1,
+        Transition::Create(_) => upload.stored.rev += 1,
         _ => upload.stored.apply(&step, cx.now.wall_ms),
     }
     upload.queued.push(step);
@@ -55,11 +55,6 @@ pub(crate) fn recorded(shard: &mut Shard, upload_id: &UploadId) {
     let upload = shard.uploads.get_mut(upload_id).expect("an operation's upload is kept");
     let (_, steps) = upload.recording.take().expect("steps were under way");
     upload.durable_rev += steps.len() as u64;
-    if matches!(steps.last(), Some(Transition::Forget)) {
-        run(upload, &mut shard.cx);
-        let gone = shard.uploads.remove(upload_id).expect("it was there");
-        shard.cx.chunk_records -= gone.stored.chunks.len();
-    }
 }
 
 /// Does what waited for steps that are durable now.

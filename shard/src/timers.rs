@@ -17,13 +17,11 @@ pub(crate) enum Timer {
     Retry(OpId),
     /// An upload's lifetime is over. Wall clock.
     Expire(UploadId),
-    /// An ended upload was kept long enough. Wall clock.
-    Forget(UploadId),
 }
 
 impl Timer {
     fn by_wall_clock(self) -> bool {
-        matches!(self, Timer::Expire(_) | Timer::Forget(_))
+        matches!(self, Timer::Expire(_))
     }
 }
 

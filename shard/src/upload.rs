@@ -54,8 +54,6 @@ pub(crate) enum Ending {
     Recorded,
     Sweeping,
     Swept,
-    /// On its way out of the store: whoever asks from now on finds nothing.
-    Forgotten,
 }
 
 /// The SHA-256 of the front.

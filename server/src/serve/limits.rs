@@ -1,7 +1,6 @@
 //! From the settings to what one shard is given: its rules and its edge.
 
 use sluice_io::edge::{connection::EdgeConfig, credit::CreditLimits, pool::PoolLimits};
-use sluice_proto::limits::ENDED_KEPT_MS;
 use sluice_shard::{
     ShardConfig,
     config::{Objects as ShardObjects, Spool as ShardSpool},
@@ -40,7 +39,10 @@ pub(super) fn shard_config(config: &Config, stores: u16) -> ShardConfig {
     let shards = u64::from(config.shards());
     let table_bytes = config.memory.table_bytes;
     let limits = &config.limits;
-    let uploads_max = (u64::from(limits.uploads_max) / shards).min(table_bytes / 2 / UPLOAD_BYTES);
+    // One half of the table is for uploads, a quarter of that for those that have ended.
+    let uploads_bytes = table_bytes / 2;
+    let uploads_max =
+        u64::from(limits.uploads_max).div_ceil(shards).min(uploads_bytes / 4 * 3 / UPLOAD_BYTES);
     ShardConfig {
         objects: match config.layers.objects {
             Objects::Discard => ShardObjects::Discard,
@@ -55,12 +57,12 @@ pub(super) fn shard_config(config: &Config, stores: u16) -> ShardConfig {
         budget_bytes: config.memory.chunk_bytes,
         hold_bytes: HOLD_BYTES,
         uploads_max: uploads_max.max(1) as usize,
+        ended_max: (uploads_bytes / 4 / UPLOAD_BYTES) as usize,
         streams_max: STREAMS_MAX,
         waiting_max: STREAMS_MAX,
         chunk_records_max: (table_bytes / 2 / CHUNK_RECORD_BYTES) as usize,
         admission_wait_ms: limits.admission_wait.as_millis() as u64,
         upload_lifetime_ms: limits.upload_lifetime.as_millis() as u64,
-        ended_kept_ms: ENDED_KEPT_MS,
         segment_bytes: config.memory.max_chunk_bytes.max(SEGMENT_BYTES_MIN),
         spool_bytes_max: limits.spool_limit_bytes / u64::from(stores),
         places_in_flight_max: PLACES_IN_FLIGHT_MAX,

@@ -10,6 +10,7 @@ mod bodies;
 mod clock;
 mod driver;
 mod files;
+mod janitor;
 mod limits;
 mod perform;
 mod process;

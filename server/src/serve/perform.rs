@@ -31,6 +31,7 @@ use crate::{
     boundary::boundary,
     metadata,
     metrics::{End, ShardMetrics, Stage},
+    store::Loaded,
 };
 
 /// The background hash looks whether others want the core after so many bytes.
@@ -49,6 +50,8 @@ pub(crate) struct Inner {
     pub(crate) stores: Stores,
     pub(crate) metadata: Database,
     pub(crate) sync: bool,
+    /// An upload with more chunk records isn't read into memory.
+    pub(crate) chunk_records_max: usize,
     pub(crate) shard: Rc<RefCell<Shard>>,
     pub(crate) metrics: Rc<ShardMetrics>,
 }
@@ -92,6 +95,13 @@ impl Performer {
                 self.spawn("record", op, async move {
                     me.record(upload_id, first_rev, wall_ms, steps).await
                 });
+            }
+            Effect::Load { op, upload_id } => {
+                let loading = async move {
+                    let result = me.load(upload_id).await;
+                    me.0.switch.post_here(Event::Done { op, result });
+                };
+                task::spawn_local(loading).detach();
             }
             Effect::Claim { op, upload_id, spec, create_ms } => {
                 self.spawn("claim", op, async move { me.claim(upload_id, *spec, create_ms).await });
@@ -165,6 +175,16 @@ impl Performer {
         }
         if integrity {
             metrics.integrity_failed(Stage::Object);
+        }
+    }
+
+    async fn load(&self, upload_id: UploadId) -> Ended {
+        let chunks_max = self.0.chunk_records_max;
+        match self.0.stores.load(upload_id, chunks_max).await {
+            Ok(Loaded::Whole(stored)) => Ok(Outcome::Loaded(Some(stored))),
+            Ok(Loaded::Nothing) => Ok(Outcome::Loaded(None)),
+            Ok(Loaded::TooLarge) => Err(Failure::Full),
+            Err(error) => Err(database_failure(&error)),
         }
     }
 

@@ -27,7 +27,7 @@ use super::{
     bodies::Bodies,
     driver::Driver,
     files::Files,
-    limits,
+    janitor, limits,
     perform::{Inner, Performer},
     process::{Order, Process},
     service::{self, Extras, Service},
@@ -102,6 +102,9 @@ pub(super) async fn run<H, R, A>(
     let accepts = listeners
         .map(|listener| task::spawn_local(accept(listener, parts.clone(), max)).cancel_on_drop());
     task::spawn_local(parts.clone().look_after(Arc::clone(&common.process))).detach();
+    let own = common.placement.stores_of(index).collect();
+    let metadata = (index == 0).then(|| common.metadata.clone());
+    task::spawn_background(janitor::run(common.stores.clone(), own, metadata)).detach();
     common.process.serves(index);
     drop(listening.send(Ok(())));
     parts.obey(seed.orders).await;
@@ -137,6 +140,7 @@ impl Parts {
         let sync = config.layers.durability == Durability::Power;
         let own_stores = placement.stores_of(index).count() as u64;
         let spool_bytes_max = rules.spool_bytes_max * own_stores;
+        let chunk_records_max = rules.chunk_records_max;
         let shard = Rc::new(RefCell::new(Shard::new(rules)));
         let metrics = Rc::new(ShardMetrics::default());
         let performer = Performer::new(Inner {
@@ -146,6 +150,7 @@ impl Parts {
             stores: common.stores.clone(),
             metadata: common.metadata.clone(),
             sync,
+            chunk_records_max,
             shard: Rc::clone(&shard),
             metrics: Rc::clone(&metrics),
         });

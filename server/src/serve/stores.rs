@@ -20,7 +20,7 @@ use sluice_shard::{
 use super::clock;
 use crate::{
     metadata,
-    store::{self, Fence},
+    store::{self, Fence, Loaded},
 };
 
 /// Why what is recorded can't be used.
@@ -75,6 +75,28 @@ impl Stores {
         database.run(job).await
     }
 
+    /// What the upload's store holds of it.
+    pub(crate) async fn load(
+        &self,
+        upload_id: UploadId,
+        chunks_max: usize,
+    ) -> Result<Loaded, DatabaseError> {
+        let (database, _) = &self.0[&upload_id.store()];
+        database.run(move |conn| store::load_one(conn, &upload_id, chunks_max)).await
+    }
+
+    /// Forgets what ended before `before_ms`, Unix ms, in one store; see [`store::forget_ended`].
+    pub(crate) async fn forget(
+        &self,
+        store: StoreId,
+        before_ms: u64,
+        uploads_max: u32,
+    ) -> Result<usize, DatabaseError> {
+        let (database, fence) = &self.0[&store];
+        let fence = *fence;
+        database.run(move |conn| store::forget_ended(conn, fence, before_ms, uploads_max)).await
+    }
+
     /// Reads all stores: an event for each, in the order of their numbers. Sweeps what a crash
     /// left behind before its upload was recorded: files, and claims in the metadata. Calls
     /// `loaded` after each store.
@@ -88,7 +110,7 @@ impl Stores {
         let mut events = Vec::new();
         for number in 0..self.0.len() as u16 {
             let store = StoreId(number);
-            let uploads = block_on(self.0[&store].0.run(store::load))?;
+            let uploads = block_on(self.0[&store].0.run(store::load_open))?;
             known.extend(uploads.iter().map(|upload| upload.record.upload_id));
             let folder = |source| StateError::Folder { store, source };
             sweep_partials(root, store, &uploads).map_err(folder)?;

@@ -1,8 +1,8 @@
-//! Reads a store whole.
+//! Reads uploads.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 use sluice_proto::{
     error::Reason,
     ids::{DriveId, Filename, NodeId, RequestId, UploadId},
@@ -11,46 +11,84 @@ use sluice_shard::record::{ChunkRecord, EndError, Object, StoredUpload, UploadRe
 
 use super::codec::{self, damaged};
 
-/// All uploads of the store, as [`StoredUpload::apply`] would have left them.
+/// What a store holds of one upload.
+#[derive(Debug, PartialEq)]
+pub enum Loaded {
+    /// No such upload.
+    Nothing,
+    /// It has more chunks than were asked for.
+    TooLarge,
+    /// All of it.
+    Whole(Box<StoredUpload>),
+}
+
+/// All uploads that haven't ended or aren't swept yet, as [`StoredUpload::apply`] would have left
+/// them.
 ///
 /// # Errors
 /// What the database says, also of a column that holds what was never written there.
-pub fn load(conn: &Connection) -> rusqlite::Result<Vec<StoredUpload>> {
-    let mut chunks = load_chunks(conn)?;
-    let mut select = conn.prepare("SELECT * FROM uploads")?;
-    let uploads = select.query_map((), |row| {
-        let upload: i64 = row.get("upload")?;
-        Ok(StoredUpload {
-            record: record(row)?,
-            chunks: chunks.remove(&upload).unwrap_or_default(),
-            hash_state: row.get("hash_state")?,
-            rev: unsigned(row, "rev")?,
-        })
-    })?;
+pub fn load_open(conn: &Connection) -> rusqlite::Result<Vec<StoredUpload>> {
+    // The condition is that of the index.
+    let mut select = conn.prepare("SELECT * FROM uploads WHERE state < 3 OR cleanup_pending")?;
+    let uploads = select.query_map((), |row| stored(conn, row))?;
     uploads.collect()
 }
 
-fn load_chunks(conn: &Connection) -> rusqlite::Result<HashMap<i64, BTreeMap<u32, ChunkRecord>>> {
-    let mut all: HashMap<i64, BTreeMap<u32, ChunkRecord>> = HashMap::new();
-    let mut select = conn.prepare("SELECT * FROM chunks")?;
-    let mut rows = select.query(())?;
-    while let Some(row) = rows.next()? {
-        let place = [row.get("place")?, row.get("place_segment")?, row.get("place_offset")?];
-        let [kind, segment, offset] = place;
+/// One upload, if it has at most `chunks_max` chunks.
+///
+/// # Errors
+/// As [`load_open`].
+pub fn load_one(
+    conn: &Connection,
+    upload_id: &UploadId,
+    chunks_max: usize,
+) -> rusqlite::Result<Loaded> {
+    let upload_id = upload_id.to_string();
+    let chunks: Option<i64> = conn
+        .prepare_cached(
+            "SELECT (SELECT count(*) FROM chunks WHERE chunks.upload = uploads.upload)
+             FROM uploads WHERE upload_id = ?1",
+        )?
+        .query_row([&upload_id], |row| row.get(0))
+        .optional()?;
+    match chunks.and_then(|chunks| usize::try_from(chunks).ok()) {
+        None => Ok(Loaded::Nothing),
+        Some(chunks) if chunks > chunks_max => Ok(Loaded::TooLarge),
+        Some(_) => conn
+            .prepare_cached("SELECT * FROM uploads WHERE upload_id = ?1")?
+            .query_row([&upload_id], |row| Ok(Loaded::Whole(Box::new(stored(conn, row)?)))),
+    }
+}
+
+fn stored(conn: &Connection, row: &Row<'_>) -> rusqlite::Result<StoredUpload> {
+    Ok(StoredUpload {
+        record: record(row)?,
+        chunks: chunks(conn, row.get("upload")?)?,
+        hash_state: row.get("hash_state")?,
+        rev: unsigned(row, "rev")?,
+    })
+}
+
+fn chunks(conn: &Connection, upload: i64) -> rusqlite::Result<BTreeMap<u32, ChunkRecord>> {
+    let mut select = conn.prepare_cached("SELECT * FROM chunks WHERE upload = ?1")?;
+    let chunks = select.query_map([upload], |row| {
+        let columns = [
+            row.get("place")?,
+            row.get("place_segment")?,
+            row.get("place_offset")?,
+            row.get("place_bytes")?,
+        ];
         let chunk = ChunkRecord {
             attempt: row.get("attempt")?,
             bytes: unsigned(row, "bytes")?,
             crc64nvme: unsigned(row, "crc64nvme")?,
             crc32c: row.get("crc32c")?,
             sha256: row.get::<_, Option<[u8; 32]>>("sha256")?.map(Box::new),
-            place: codec::place(
-                column(row, "place")?,
-                [kind, segment, offset, row.get("place_bytes")?],
-            )?,
+            place: codec::place(column(row, "place")?, columns)?,
         };
-        all.entry(row.get("upload")?).or_default().insert(row.get("number")?, chunk);
-    }
-    Ok(all)
+        Ok((row.get("number")?, chunk))
+    })?;
+    chunks.collect()
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<UploadRecord> {

@@ -6,6 +6,7 @@
 //! takes none.
 
 mod codec;
+mod forget;
 mod load;
 mod schema;
 mod steps;
@@ -14,7 +15,8 @@ mod tests;
 
 use rusqlite::{Connection, params};
 
-pub use load::load;
+pub use forget::forget_ended;
+pub use load::{Loaded, load_one, load_open};
 pub use steps::take_steps;
 
 /// The tables, for [`sluice_io::sqlite::Database::open`].

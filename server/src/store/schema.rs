@@ -41,6 +41,9 @@ pub(super) const MIGRATIONS: &[&str] = &["
         request_id TEXT,
         fingerprint BLOB NOT NULL
     ) STRICT;
+    -- What a start reads, and what time takes away.
+    CREATE INDEX uploads_open ON uploads (upload) WHERE state < 3 OR cleanup_pending;
+    CREATE INDEX uploads_ended ON uploads (update_ms) WHERE NOT (state < 3 OR cleanup_pending);
 
     CREATE TABLE chunks (
         upload INTEGER NOT NULL REFERENCES uploads,

@@ -24,8 +24,6 @@ pub fn take_steps(
     let known = find(conn, &upload_id)?;
     let rev = match known {
         Some((_, rev)) => rev,
-        // A batch that ends with Forget was taken before.
-        None if first_rev > 1 && matches!(steps.last(), Some(Transition::Forget)) => return Ok(()),
         None => 0,
     };
     if first_rev > rev + 1 {
@@ -36,26 +34,17 @@ pub fn take_steps(
     if fresh.is_empty() {
         return Ok(());
     }
-    let mut upload = known.map(|(upload, _)| upload);
+    let (upload, fresh) = match (known, fresh) {
+        (Some((upload, _)), fresh) => (upload, fresh),
+        (None, [Transition::Create(record), rest @ ..]) => (create(conn, record)?, rest),
+        (None, _) => return Err(StepError::Gap { first_rev, rev }.into()),
+    };
     for step in fresh {
-        upload = match (step, upload) {
-            (Transition::Create(record), None) => Some(create(conn, record)?),
-            (Transition::Forget, Some(upload)) => {
-                forget(conn, upload)?;
-                None
-            }
-            (step, Some(upload)) => {
-                take(conn, upload, step)?;
-                Some(upload)
-            }
-            (_, None) => return Err(StepError::Gap { first_rev, rev }.into()),
-        };
+        take(conn, upload, step)?;
     }
-    if let Some(upload) = upload {
-        let rev = first_rev + steps.len() as u64 - 1;
-        conn.prepare_cached("UPDATE uploads SET rev = ?2, update_ms = ?3 WHERE upload = ?1")?
-            .execute(params![upload, rev as i64, wall_ms as i64])?;
-    }
+    let rev = first_rev + steps.len() as u64 - 1;
+    conn.prepare_cached("UPDATE uploads SET rev = ?2, update_ms = ?3 WHERE upload = ?1")?
+        .execute(params![upload, rev as i64, wall_ms as i64])?;
     Ok(())
 }
 
@@ -107,15 +96,9 @@ fn create(conn: &Connection, record: &UploadRecord) -> rusqlite::Result<i64> {
     Ok(conn.last_insert_rowid())
 }
 
-fn forget(conn: &Connection, upload: i64) -> rusqlite::Result<()> {
-    conn.prepare_cached("DELETE FROM chunks WHERE upload = ?1")?.execute([upload])?;
-    conn.prepare_cached("DELETE FROM uploads WHERE upload = ?1")?.execute([upload])?;
-    Ok(())
-}
-
 fn take(conn: &Connection, upload: i64, step: &Transition) -> rusqlite::Result<()> {
     match step {
-        Transition::Create(_) | Transition::Forget => unreachable!("made and removed whole"),
+        Transition::Create(_) => unreachable!("an upload is made once"),
         Transition::PutChunk { number, chunk, total_chunks } => {
             put_chunk(conn, upload, *number, chunk)?;
             conn.prepare_cached(

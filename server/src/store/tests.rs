@@ -14,7 +14,7 @@ use sluice_shard::{
     },
 };
 
-use super::{Fence, load, migrations, take_fence, take_steps};
+use super::{Fence, Loaded, forget_ended, load_one, load_open, migrations, take_fence, take_steps};
 
 const NODE: u64 = u64::MAX - 7;
 
@@ -121,7 +121,11 @@ proptest! {
             done = done.max(to);
         }
         stored.record.update_ms = 77;
-        prop_assert_eq!(load(&conn).unwrap(), vec![stored]);
+        let is_open = !stored.record.state.ended() || stored.record.cleanup_pending;
+        let open = if is_open { vec![stored.clone()] } else { Vec::new() };
+        prop_assert_eq!(load_open(&conn).unwrap(), open);
+        let one = load_one(&conn, &upload_id, stored.chunks.len()).unwrap();
+        prop_assert_eq!(one, Loaded::Whole(Box::new(stored)));
     }
 }
 
@@ -134,9 +138,9 @@ fn a_process_that_was_succeeded_records_nothing() {
     let upload_id = record().upload_id;
     let error = take_steps(&conn, old, &upload_id, 1, 5, &create).unwrap_err();
     assert!(error.to_string().contains("succeeded"), "{error}");
-    assert_eq!(load(&conn).unwrap(), []);
+    assert_eq!(load_open(&conn).unwrap(), []);
     take_steps(&conn, new, &upload_id, 1, 5, &create).unwrap();
-    assert_eq!(load(&conn).unwrap().len(), 1);
+    assert_eq!(load_open(&conn).unwrap().len(), 1);
 }
 
 #[test]
@@ -151,15 +155,49 @@ fn a_step_whose_predecessor_is_missing_is_refused() {
 }
 
 #[test]
-fn forgetting_leaves_nothing_and_may_be_repeated() {
+fn what_ended_long_ago_is_forgotten_and_nothing_else() {
     let (conn, fence) = open();
     let upload_id = record().upload_id;
-    let create = Transition::Create(Box::new(record()));
-    take_steps(&conn, fence, &upload_id, 1, 5, &[create]).unwrap();
-    for _ in 0..2 {
-        take_steps(&conn, fence, &upload_id, 2, 5, &[Transition::Forget]).unwrap();
-        assert_eq!(load(&conn).unwrap(), []);
-    }
+    let chunk = ChunkRecord {
+        attempt: 0,
+        bytes: 1,
+        crc64nvme: 1,
+        crc32c: 1,
+        sha256: None,
+        place: ChunkPlace::Object,
+    };
+    let steps = [
+        Transition::Create(Box::new(record())),
+        Transition::PutChunk { number: 0, chunk, total_chunks: None },
+        Transition::End { state: State::Aborted, error: None },
+    ];
+    take_steps(&conn, fence, &upload_id, 1, 5, &steps).unwrap();
+    assert_eq!(forget_ended(&conn, fence, 1_000, 9).unwrap(), 0, "it isn't swept");
+    take_steps(&conn, fence, &upload_id, 4, 6, &[Transition::CleanedUp]).unwrap();
+    assert_eq!(forget_ended(&conn, fence, 6, 9).unwrap(), 0, "it is too young");
+    assert_eq!(load_one(&conn, &upload_id, 0).unwrap(), Loaded::TooLarge);
+    assert_eq!(forget_ended(&conn, fence, 7, 9).unwrap(), 1);
+    assert_eq!(load_one(&conn, &upload_id, 9).unwrap(), Loaded::Nothing);
     let chunks: i64 = conn.query_row("SELECT count(*) FROM chunks", (), |row| row.get(0)).unwrap();
     assert_eq!(chunks, 0);
+    take_fence(&conn, NODE).unwrap();
+    assert!(forget_ended(&conn, fence, 7, 9).is_err());
+}
+
+#[test]
+fn a_start_reads_by_index_what_is_open_alone() {
+    let (conn, _) = open();
+    for (select, index) in [
+        ("SELECT * FROM uploads WHERE state < 3 OR cleanup_pending", "uploads_open"),
+        (
+            "SELECT upload FROM uploads WHERE NOT (state < 3 OR cleanup_pending)
+             AND update_ms < 1 LIMIT 1",
+            "uploads_ended",
+        ),
+    ] {
+        let plan: String = conn
+            .query_row(&format!("EXPLAIN QUERY PLAN {select}"), (), |row| row.get("detail"))
+            .unwrap();
+        assert!(plan.contains(index), "{plan}");
+    }
 }

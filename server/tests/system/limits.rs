@@ -14,7 +14,6 @@ fn named(filename: &str) -> pb::InitiateUploadRequest {
 }
 
 #[test]
-#[ignore = "ended uploads are counted too, for 24 h"]
 fn only_open_uploads_count_against_their_limit() {
     let settings = "[limits]\nuploads_max = 4".to_owned();
     let server = Server::start(Options { settings, ..Options::default() });

@@ -50,8 +50,8 @@ fn a_repeated_request_is_told_of_its_upload_and_never_begins_it_anew() {
         other => panic!("{other:?}"),
     }
     rig.abort(upload).unwrap();
-    rig.pass_ms(config().ended_kept_ms);
-    rig.settle();
+    rig.restart(config());
+    rig.stored.clear();
     assert_eq!(again(&mut rig, 1_001), Err(Reason::BackendDown));
     assert!(rig.stored.is_empty());
 }

@@ -10,29 +10,6 @@ use crate::{
     record::{State, Transition, UploadSpec},
 };
 
-fn is_forget(effect: &Effect) -> bool {
-    matches!(effect, Effect::Record { steps, .. } if steps.contains(&Transition::Forget))
-}
-
-/// Until the last step is durable the upload is still in memory: a call that came then was kept
-/// waiting for a step that never followed.
-#[test]
-fn an_upload_on_its_way_out_is_gone_for_whoever_asks() {
-    let mut rig = Rig::new(config());
-    let upload = rig.upload(spec());
-    rig.chunk(upload, &send(0, &[1; 20]).last()).unwrap();
-    rig.pass_ms(config().ended_kept_ms);
-    assert!(rig.held.iter().any(is_forget));
-    let asked = rig.ask_complete(upload, Some(1));
-    let stream = rig.open(upload, &send(0, &[1; 20]));
-    let reason = |rig: &Rig, call| rig.replies[&call].as_ref().unwrap_err().reason;
-    assert_eq!(reason(&rig, asked), Reason::UploadUnknown);
-    assert_eq!(rig.answer(stream), Some(Err(Reason::UploadUnknown)));
-    assert_eq!(rig.view(upload).unwrap_err(), Reason::UploadUnknown);
-    rig.settle();
-    assert!(rig.stored.is_empty());
-}
-
 /// A client that is told COMPLETED may delete its file.
 #[test]
 fn an_end_is_told_once_it_is_durable() {
@@ -154,9 +131,6 @@ fn an_upload_expires_and_gives_all_back() {
     assert!(rig.partials.is_empty() && !rig.stored[&upload].record.cleanup_pending);
     assert_eq!(rig.segments_removed, [0]);
     assert_eq!(rig.shard.stats().budget_used_bytes, 0);
-    rig.pass_ms(config().ended_kept_ms);
-    rig.settle();
-    assert!(rig.stored.is_empty());
 }
 
 /// Its client has done all that it had to: what is left is ours.

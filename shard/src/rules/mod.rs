@@ -2,6 +2,7 @@
 
 mod begins;
 mod chunks;
+mod cold;
 mod ends;
 mod memory;
 mod numbers;

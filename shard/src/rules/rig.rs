@@ -39,6 +39,8 @@ pub(super) struct Rig {
     pub segments_removed: Vec<u32>,
     bodies: BTreeMap<BodyId, (UploadId, BodyPlace, Vec<u8>)>,
     spool: BTreeMap<(u32, u64), Vec<u8>>,
+    /// Reading an upload takes its time; else it is done at once.
+    pub holds_loads: bool,
     next: u64,
 }
 
@@ -84,12 +86,12 @@ pub(super) fn config() -> ShardConfig {
         budget_bytes: 400,
         hold_bytes: 50,
         uploads_max: 8,
+        ended_max: 2,
         streams_max: 16,
         waiting_max: 8,
         chunk_records_max: 100,
         admission_wait_ms: 1_000,
         upload_lifetime_ms: 1_000_000,
-        ended_kept_ms: 1_000_000,
         segment_bytes: 16 << 10,
         spool_bytes_max: 64 << 10,
         places_in_flight_max: 4,
@@ -131,6 +133,7 @@ impl Rig {
             segments_removed: Vec::new(),
             bodies: BTreeMap::new(),
             spool: BTreeMap::new(),
+            holds_loads: false,
             next: 0,
         };
         rig.event(Event::StoreLoaded { store: STORE, uploads: Vec::new(), segments: Vec::new() });
@@ -142,7 +145,11 @@ impl Rig {
         self.shard = Shard::new(config);
         self.held.clear();
         self.bodies.clear();
-        let uploads = self.stored.values().cloned().collect();
+        let open = self
+            .stored
+            .values()
+            .filter(|stored| !stored.record.state.ended() || stored.record.cleanup_pending);
+        let uploads = open.cloned().collect();
         self.event(Event::StoreLoaded { store: STORE, uploads, segments: Vec::new() });
     }
 
@@ -156,6 +163,7 @@ impl Rig {
 
     fn take(&mut self, effect: Effect) {
         match effect {
+            Effect::Load { .. } if !self.holds_loads => self.finish(effect),
             Effect::Stream { stream, reply } => self.told.entry(stream).or_default().push(reply),
             Effect::Reply { call, result } => {
                 assert!(self.replies.insert(call, result).is_none(), "answered once");
@@ -210,6 +218,10 @@ impl Rig {
                 self.store(upload_id, first_rev, wall_ms, &steps);
             }
             Effect::Claim { .. } => return (op, Outcome::Claimed(Claimed::Granted)),
+            Effect::Load { upload_id, .. } => {
+                let stored = self.stored.get(&upload_id).cloned();
+                return (op, Outcome::Loaded(stored.map(Box::new)));
+            }
             Effect::CloseBody { body, .. } => self.close(body),
             Effect::DropBody { body, .. } => drop(self.bodies.remove(&body).expect("it was open")),
             Effect::Place { upload_id, from, offset, bytes, .. } => {
@@ -252,7 +264,6 @@ impl Rig {
                     let stored = StoredUpload { record, chunks, hash_state: None, rev };
                     self.stored.insert(upload_id, stored);
                 }
-                Transition::Forget => drop(self.stored.remove(&upload_id).unwrap()),
                 step => {
                     let stored = self.stored.get_mut(&upload_id).unwrap();
                     assert_eq!(stored.rev + 1, rev, "no step is left out");
@@ -412,6 +423,7 @@ impl Rig {
 fn op_of(effect: &Effect) -> OpId {
     match *effect {
         Effect::Record { op, .. }
+        | Effect::Load { op, .. }
         | Effect::Claim { op, .. }
         | Effect::Finish { op, .. }
         | Effect::Release { op, .. }

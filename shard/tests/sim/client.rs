@@ -110,7 +110,7 @@ impl Client {
         let stored = self.upload.and_then(|upload| world.stores.uploads.get(&upload));
         match (&self.phase, stored) {
             (Phase::Done(1..), Some(stored)) if self.streams.is_empty() => {
-                let forget_ms = stored.record.update_ms + world.plan.config.ended_kept_ms;
+                let forget_ms = stored.record.update_ms + world.plan.kept_ms;
                 let left_ms = forget_ms.saturating_sub(world.now.wall_ms);
                 (left_ms.saturating_sub(20), left_ms + 40)
             }
@@ -166,7 +166,7 @@ impl Client {
     }
 
     fn chunk_refused(&mut self, world: &World, number: u32, refusal: &Refusal) {
-        self.check_unknown(world, refusal);
+        Self::check_unknown(world, refusal);
         let Phase::Finish(_) = self.phase else { return };
         match refusal.reason {
             Reason::Budget
@@ -191,8 +191,11 @@ impl Client {
     }
 
     /// An upload is unknown only after it ended.
-    fn check_unknown(&self, world: &World, refusal: &Refusal) {
-        if let (Reason::UploadUnknown, Some(upload)) = (refusal.reason, self.upload) {
+    fn check_unknown(world: &World, refusal: &Refusal) {
+        if refusal.reason == Reason::UploadUnknown {
+            // Maybe of an upload that came before the one at hand.
+            let (_, text) = &refusal.metadata[0];
+            let upload = UploadId::parse(text).expect("the refusal names it");
             assert!(world.stores.ended.contains_key(&upload), "{upload} is lost");
         }
     }
@@ -207,9 +210,12 @@ impl Client {
             (_, CallReply::Initiated { upload, .. }) => {
                 let upload_id = upload.record.upload_id;
                 let ended = |held| world.stores.ended.get(&held).is_some_and(|s| s.ended());
+                // An old call may still be told of what its request was before that ended.
+                let is_late = ended(upload_id);
                 let same = self.upload.is_none_or(|held| held == upload_id || ended(held));
-                assert!(same || self.spec.request_id.is_none(), "one request, one upload");
-                if self.upload.is_none() || self.spec.request_id.is_some() {
+                let is_request = self.spec.request_id.is_some();
+                assert!(same || is_late || !is_request, "one request, one upload");
+                if self.upload.is_none() || (is_request && !is_late) {
                     self.upload = Some(upload_id);
                 }
             }
@@ -241,10 +247,13 @@ impl Client {
 
     fn call_refused(&mut self, world: &World, asked: Asked, refusal: &Refusal) {
         if let Asked::Foreign = asked {
-            assert!(matches!(refusal.reason, Reason::UploadUnknown | Reason::Loading));
+            assert!(matches!(
+                refusal.reason,
+                Reason::UploadUnknown | Reason::Loading | Reason::BackendDown | Reason::Budget
+            ));
             return;
         }
-        self.check_unknown(world, refusal);
+        Self::check_unknown(world, refusal);
         match (&asked, refusal.reason) {
             (Asked::Initiate, Reason::NodeExists | Reason::NameExists) => {
                 assert!(self.own_node || self.spec.if_not_exists, "a fresh node is free");

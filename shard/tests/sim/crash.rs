@@ -5,6 +5,7 @@ use sluice_shard::{Effect, Event};
 
 use crate::{
     perform::Fate,
+    store::is_open,
     world::{Action, Answer, World},
 };
 
@@ -103,7 +104,9 @@ impl World {
             }
         }
         let of_store =
-            self.stores.uploads.values().filter(|stored| stored.record.upload_id.store() == store);
+            self.stores.uploads.values().filter(|stored| {
+                stored.record.upload_id.store() == store && is_open(&stored.record)
+            });
         let uploads = of_store.cloned().collect();
         let segments = self.disk.segments_of(store);
         self.apply(life, Event::StoreLoaded { store, uploads, segments });

@@ -62,7 +62,8 @@ impl Ledger {
     ) {
         let recorded = self.recorded.get(&(upload, number)).map_or(&[][..], Vec::as_slice);
         assert!(recorded.contains(&sum), "chunk {number} of {upload} is acked, not durable");
-        let stored = stored.expect("what is acked is in the store");
+        // Forgotten since; the shard may still have it in memory.
+        let Some(stored) = stored else { return assert!(duplicate, "new, and not in the store") };
         assert!(stored.chunks.contains_key(&number), "chunk {number} is acked, not in the store");
         if !duplicate {
             let acks = self.new_acks.entry((upload, number)).or_default();

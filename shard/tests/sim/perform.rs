@@ -200,6 +200,10 @@ impl World {
             Effect::Claim { upload_id, spec, .. } => {
                 return Some(Outcome::Claimed(self.metadata.claim(upload_id, &spec)));
             }
+            Effect::Load { upload_id, .. } => {
+                let stored = self.stores.uploads.get(&upload_id).cloned();
+                return Some(Outcome::Loaded(stored.map(Box::new)));
+            }
             Effect::Finish { record, object, .. } => {
                 let stored = &self.stores.uploads[&record.upload_id];
                 let bytes = self.stores.ledger.bytes(stored);
@@ -273,6 +277,7 @@ impl World {
         if let StreamReply::Acked(ack) = &reply {
             let chunk = (owed.upload, owed.number);
             let stored = self.stores.uploads.get(&chunk.0);
+            assert!(stored.is_some() || self.stores.ended.contains_key(&chunk.0));
             self.stores.ledger.acked(stored, chunk, owed.sum, ack.duplicate);
             assert_eq!((ack.number, ack.bytes), (chunk.1, owed.sum.1));
             assert_eq!(ack.spooled, self.plan.survives());
@@ -288,17 +293,17 @@ impl World {
 
     fn answer(&mut self, call: CallId, result: Result<CallReply, sluice_proto::error::Refusal>) {
         let Some(owed) = self.calls.remove(&call) else { return };
-        let durable = |upload_id| self.stores.uploads.get(upload_id).map(|stored| &stored.record);
+        let durable = |upload_id| self.stores.state(upload_id);
         match &result {
             Ok(CallReply::Initiated { upload, .. }) => {
                 assert!(durable(&upload.record.upload_id).is_some(), "durable when it is told");
             }
             Ok(CallReply::Completed(view)) if view.record.state == State::Completed => {
-                let state = durable(&view.record.upload_id).map(|record| record.state);
+                let state = durable(&view.record.upload_id);
                 assert_eq!(state, Some(State::Completed));
             }
             Ok(CallReply::Aborted) => {
-                let state = durable(&owed.upload).map(|record| record.state);
+                let state = durable(&owed.upload);
                 assert_eq!(state, Some(State::Aborted));
             }
             _ => {}
@@ -310,6 +315,7 @@ impl World {
 fn op_of(effect: &Effect) -> Option<OpId> {
     match *effect {
         Effect::Record { op, .. }
+        | Effect::Load { op, .. }
         | Effect::Claim { op, .. }
         | Effect::Finish { op, .. }
         | Effect::Release { op, .. }

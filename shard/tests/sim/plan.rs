@@ -11,6 +11,8 @@ pub(crate) struct Plan {
     pub config: ShardConfig,
     pub shards: usize,
     pub stores: u16,
+    /// How long the stores keep ended uploads.
+    pub kept_ms: u64,
     pub clients: usize,
     pub weather: Weather,
     /// How long each kind of effect takes at most where nothing is slow, ms.
@@ -64,12 +66,12 @@ impl Plan {
             budget_bytes: charge_bytes_max * rng.pick(&[2, 2, 3, 5, 20]),
             hold_bytes,
             uploads_max: 64,
+            ended_max: rng.pick(&[0, 1, 3, 64]),
             streams_max: rng.between(3, 32) as usize,
             waiting_max: rng.between(1, 12) as usize,
             chunk_records_max: 400,
             admission_wait_ms: rng.pick(&[1, 100, 1_000]),
             upload_lifetime_ms: rng.pick(&[20_000, 100_000, 1_000_000]),
-            ended_kept_ms: rng.pick(&[100, 20_000, 1_000_000]),
             segment_bytes,
             spool_bytes_max: segment_bytes * rng.between(2, 12),
             places_in_flight_max: rng.between(1, 4) as usize,
@@ -93,7 +95,8 @@ impl Plan {
             copy_ms: rng.pick(&PACES_MS),
             other_ms: rng.pick(&PACES_MS),
         };
-        Self { config, shards, stores, clients, weather, pace }
+        let kept_ms = rng.pick(&[100, 20_000, 1_000_000]);
+        Self { config, kept_ms, shards, stores, clients, weather, pace }
     }
 
     /// Whether acked chunks survive a crash.

@@ -1,6 +1,6 @@
 //! The storm, and what has to be true when the world has come to rest.
 
-use sluice_shard::ShardStats;
+use sluice_shard::{ShardStats, record::State};
 
 use crate::{client::Phase, plan::Weather, world::World};
 
@@ -18,6 +18,9 @@ impl World {
             if self.weather.crash > 0 && self.rng.per_myriad(5) {
                 self.drain();
             }
+            if self.rng.percent(1) {
+                self.stores.forget(&mut self.metadata, self.now.wall_ms);
+            }
         }
     }
 
@@ -30,6 +33,8 @@ impl World {
             steps += 1;
             assert!(steps < REST_STEPS, "no rest: {}", self.unrest());
         }
+        // The shards keep what the stores forget until they need the room.
+        self.stores.forget(&mut self.metadata, u64::MAX);
         self.check_clients();
         self.check_shards();
         self.check_remains();
@@ -58,8 +63,11 @@ impl World {
             assert!(node.bodies.is_empty(), "no body is open");
             assert_eq!(node.shard.in_flight(), 0);
             let stats = node.shard.stats();
-            let budget_total_bytes = stats.budget_total_bytes;
-            assert_eq!(stats, ShardStats { budget_total_bytes, ..ShardStats::default() });
+            let ShardStats { budget_total_bytes, uploads, .. } = stats;
+            assert_eq!(uploads[..State::Completed as usize], [0; State::Completed as usize]);
+            assert!(uploads.iter().sum::<usize>() <= self.plan.config.ended_max);
+            let rest = ShardStats { budget_total_bytes, uploads, ..ShardStats::default() };
+            assert_eq!(stats, rest);
         }
     }
 

@@ -3,9 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_proto::{checksum::Sha256State, error::Reason, ids::UploadId};
-use sluice_shard::record::{ChunkPlace, EndError, State, StoredUpload, Transition};
+use sluice_shard::record::{ChunkPlace, EndError, State, StoredUpload, Transition, UploadRecord};
 
 use crate::{disk::Disk, ledger::Ledger, metadata::Metadata};
+
+/// Not ended, or not swept yet.
+pub(crate) fn is_open(record: &UploadRecord) -> bool {
+    !record.state.ended() || record.cleanup_pending
+}
 
 #[derive(Default)]
 pub(crate) struct Stores {
@@ -45,10 +50,6 @@ impl Stores {
                     let stored = StoredUpload { record, chunks, hash_state: None, rev };
                     self.uploads.insert(upload_id, stored);
                 }
-                Transition::Forget => {
-                    self.forget(&upload_id);
-                    metadata.forget(&upload_id);
-                }
                 step => {
                     self.judge(disk, metadata, upload_id, step);
                     let stored = self.uploads.get_mut(&upload_id).unwrap();
@@ -61,13 +62,23 @@ impl Stores {
         }
     }
 
-    fn forget(&mut self, upload_id: &UploadId) {
-        let record = self.uploads.remove(upload_id).unwrap().record;
-        assert!(record.state.ended() && !record.cleanup_pending, "swept before it is forgotten");
-        assert!(
-            self.latest_ms >= record.update_ms + self.kept_ms,
-            "readable for as long as promised"
-        );
+    /// What ended long enough ago is forgotten. The server's part.
+    pub(crate) fn forget(&mut self, metadata: &mut Metadata, wall_ms: u64) {
+        let kept_ms = self.kept_ms;
+        self.uploads.retain(|upload_id, stored| {
+            let record = &stored.record;
+            let keep = is_open(record) || wall_ms < record.update_ms + kept_ms;
+            if !keep {
+                metadata.forget(upload_id);
+            }
+            keep
+        });
+    }
+
+    /// Where it stands or stood, also if it was forgotten since.
+    pub(crate) fn state(&self, upload_id: &UploadId) -> Option<State> {
+        let held = self.uploads.get(upload_id).map(|stored| stored.record.state);
+        held.or_else(|| self.ended.get(upload_id).copied())
     }
 
     /// Whether a step may follow what is durable.
@@ -116,7 +127,7 @@ impl Stores {
                 assert!(!disk.partials.contains_key(&upload_id), "swept");
                 assert_eq!(metadata.is_claimed(&upload_id), record.state == State::Completed);
             }
-            Transition::Create(_) | Transition::Forget => unreachable!("not a step of it"),
+            Transition::Create(_) => unreachable!("not a step of it"),
         }
     }
 

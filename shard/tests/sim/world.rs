@@ -94,7 +94,7 @@ impl World {
             now: Now { mono_ms: 1_000, wall_ms: 1_700_000_000_000 },
             nodes: Vec::new(),
             stores: Stores {
-                kept_ms: plan.config.ended_kept_ms,
+                kept_ms: plan.kept_ms,
                 in_memory: plan.config.spool == Spool::Memory,
                 ..Stores::default()
             },

@@ -45,12 +45,12 @@ fn config() -> ShardConfig {
         budget_bytes: 4 * CHUNK_BYTES_MAX,
         hold_bytes: CHUNK_BYTES_MAX,
         uploads_max: 4,
+        ended_max: 4,
         streams_max: 4,
         waiting_max: 4,
-        chunk_records_max: 100,
+        chunk_records_max: 100_000,
         admission_wait_ms: 1_000,
         upload_lifetime_ms: 1_000_000,
-        ended_kept_ms: 1_000_000,
         segment_bytes: 16 << 10,
         spool_bytes_max: 1 << 20,
         places_in_flight_max: 2,
@@ -103,7 +103,9 @@ impl Service {
     /// Another process takes over what is durable.
     pub(crate) fn restart(&mut self) {
         self.shard = Shard::new(config());
-        let uploads = self.stored.iter().cloned().collect();
+        let is_open =
+            |stored: &&StoredUpload| !stored.record.state.ended() || stored.record.cleanup_pending;
+        let uploads = self.stored.iter().filter(is_open).cloned().collect();
         let segments = self.spool.keys().map(|&(segment, _)| segment).collect();
         self.apply(Event::StoreLoaded { store: STORE, uploads, segments });
     }
@@ -204,6 +206,9 @@ impl Service {
                 return None;
             }
             Effect::FreeMemory { .. } | Effect::Hash { .. } => panic!("not with these layers"),
+            Effect::Load { op, .. } => {
+                return Some((op, Outcome::Loaded(self.stored.clone().map(Box::new))));
+            }
             Effect::Claim { op, .. } => return Some((op, Outcome::Claimed(Claimed::Granted))),
             Effect::Record { op, wall_ms, steps, .. } => {
                 self.record(wall_ms, steps);

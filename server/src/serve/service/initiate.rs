@@ -102,27 +102,18 @@ async fn read_to_end(decoder: &mut InitiateDecoder, inflow: &mut Inflow) -> Resu
 }
 
 /// Makes the upload, or finds the one that the same request made before.
-async fn claim(service: &Service, mut spec: UploadSpec) -> Result<(UploadView, bool), Failed> {
-    let fresh = service.fresh_upload_id();
-    let mut reply = ask(service, fresh, spec.clone()).await?;
-    if let CallReply::Known { upload_id, node_id } = reply {
-        spec.node_id = node_id;
-        reply = ask(service, upload_id, spec).await?;
+async fn claim(service: &Service, spec: UploadSpec) -> Result<(UploadView, bool), Failed> {
+    let upload_id = service.fresh_upload_id();
+    let begin = |call| Event::Initiate(Box::new(Initiate { call, upload_id, spec }));
+    let mut reply = service.switch.call(service.owner(&upload_id)?, begin).await?;
+    if let CallReply::Known { upload_id, .. } = reply {
+        let again = |call| Event::InitiateAgain { call, upload_id };
+        reply = service.switch.call(service.owner(&upload_id)?, again).await?;
     }
     match reply {
         CallReply::Initiated { upload, duplicate } => Ok((*upload, duplicate)),
         other => unreachable!("InitiateUpload answered {other:?}"),
     }
-}
-
-async fn ask(
-    service: &Service,
-    upload_id: UploadId,
-    spec: UploadSpec,
-) -> Result<CallReply, Refusal> {
-    let owner = service.owner(&upload_id)?;
-    let event = |call| Event::Initiate(Box::new(Initiate { call, upload_id, spec }));
-    service.switch.call(owner, event).await
 }
 
 /// Sends the payload as the one chunk of the upload.

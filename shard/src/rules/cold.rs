@@ -1,0 +1,69 @@
+//! Ended uploads make room, and are there all the same for whoever asks.
+
+use sluice_proto::{error::Reason, ids::UploadId};
+
+use super::rig::{Rig, config, send, spec};
+use crate::{Effect, Event, ShardConfig, event::Failure, record::State};
+
+fn is_load(effect: &Effect) -> bool {
+    matches!(effect, Effect::Load { .. })
+}
+
+/// More uploads than may be open, one after the other.
+fn ended(rig: &mut Rig) -> Vec<UploadId> {
+    let uploads = (0..3 * config().uploads_max).map(|number| {
+        let upload = rig.upload(spec());
+        rig.chunk(upload, &send(0, &[number as u8; 20]).last()).unwrap();
+        upload
+    });
+    uploads.collect()
+}
+
+#[test]
+fn only_open_uploads_count_against_their_limit() {
+    let mut rig = Rig::new(config());
+    let uploads = ended(&mut rig);
+    assert_eq!(rig.shard.stats().uploads[State::Completed as usize], config().ended_max);
+    assert_eq!(rig.state(uploads[0]), State::Completed);
+    assert!(rig.chunk(uploads[1], &send(0, &[1; 20]).last()).unwrap().duplicate);
+    assert_eq!(rig.abort(uploads[2]), Err(Reason::UploadEnded));
+    assert_eq!(rig.shard.stats().uploads[State::Completed as usize], config().ended_max);
+}
+
+#[test]
+fn records_of_ended_uploads_give_way_to_new_chunks() {
+    let records_max = 8;
+    let mut rig =
+        Rig::new(ShardConfig { ended_max: 100, chunk_records_max: records_max, ..config() });
+    ended(&mut rig);
+    let upload = rig.upload(spec());
+    rig.chunk(upload, &send(0, &[1; 20])).unwrap();
+    assert!(rig.shard.stats().uploads[State::Completed as usize] <= records_max * 3 / 4);
+}
+
+#[test]
+fn what_no_store_knows_is_unknown_and_a_store_that_fails_is_down() {
+    let mut rig = Rig::new(config());
+    let uploads = ended(&mut rig);
+    rig.stored.remove(&uploads[0]);
+    assert_eq!(rig.view(uploads[0]).unwrap_err(), Reason::UploadUnknown);
+    rig.holds_loads = true;
+    let stream = rig.open(uploads[1], &send(0, &[1; 20]).last());
+    let Effect::Load { op, .. } = rig.pick(is_load) else { unreachable!("it was picked") };
+    rig.event(Event::Done { op, result: Err(Failure::Unavailable) });
+    assert_eq!(rig.answer(stream), Some(Err(Reason::BackendDown)));
+}
+
+/// It would wait for bytes that never come.
+#[test]
+fn a_chunk_that_is_cut_while_its_upload_is_read_leaves_nothing() {
+    let mut rig = Rig::new(config());
+    let uploads = ended(&mut rig);
+    rig.holds_loads = true;
+    let stream = rig.open(uploads[0], &send(0, &[7; 21]));
+    rig.event(Event::ChunkCut { stream });
+    rig.settle();
+    assert_eq!(rig.answer(stream), None);
+    assert_eq!((rig.shard.in_flight(), rig.shard.stats().streams), (0, 0));
+    assert_eq!(rig.shard.stats().uploads[State::Completed as usize], config().ended_max);
+}
