@@ -7,7 +7,9 @@ mod payload;
 mod plan;
 mod process;
 mod report;
+mod server;
 mod units;
+mod variant;
 
 use command::Exit;
 

@@ -1,11 +1,14 @@
 //! What the command takes, and what its exit code says.
 
+mod compare;
 mod exit;
 mod upload;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 
 use clap::{Parser, Subcommand};
+use serde::Serialize;
 
 pub use exit::Exit;
 
@@ -21,12 +24,15 @@ struct Cli {
 enum Command {
     /// Uploads in a closed loop, each verified, against a server that runs.
     Upload(upload::Arguments),
+    /// Starts servers, one at a time and by turns, puts the same load on each, and compares.
+    Compare(compare::Arguments),
 }
 
 /// Runs the command whose words are `arguments`, the program's name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     match Cli::try_parse_from(arguments) {
         Ok(Cli { command: Command::Upload(arguments) }) => upload::run(&arguments),
+        Ok(Cli { command: Command::Compare(arguments) }) => compare::run(&arguments),
         Err(error) => {
             // Help and version are errors of clap too, and go to stdout.
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
@@ -35,4 +41,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             exit
         }
     }
+}
+
+/// Prints a result to stdout: as a line of JSON, or as the text for people.
+fn show(json: bool, result: &impl Serialize, text: impl FnOnce() -> String) {
+    let shown = match json {
+        true => format!("{}\n", serde_json::to_string(result).expect("a report is plain data")),
+        false => text(),
+    };
+    // Whoever closed the pipe doesn't want the rest, and that is no error.
+    let _ = std::io::stdout().write_all(shown.as_bytes());
 }

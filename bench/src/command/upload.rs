@@ -1,12 +1,11 @@
 //! `sluice-bench upload`.
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use clap::Args;
 use tokio::runtime::Builder;
 
-use crate::command::Exit;
+use crate::command::{Exit, show};
 use crate::load::{Amount, Links, Load, UploadError};
 use crate::payload::Payload;
 use crate::plan::Plan;
@@ -71,39 +70,34 @@ pub enum RunError {
     /// Nothing was tried.
     #[error("{0}")]
     Usage(String),
-    /// The server can't be watched, or no thread can be made.
+    /// The server can't be started or watched, or no thread can be made.
     #[error("{0}")]
-    Watch(#[from] std::io::Error),
+    Process(#[from] std::io::Error),
     /// An upload didn't come out: the run doesn't count.
     #[error(transparent)]
     Upload(#[from] UploadError),
 }
 
 impl RunError {
-    const fn exit(&self) -> Exit {
+    /// Tells it to whoever runs the command.
+    pub fn tell(&self) -> Exit {
+        eprintln!("sluice-bench: {self}");
         match self {
             Self::Usage(_) => Exit::Usage,
-            Self::Watch(_) => Exit::Failed,
+            Self::Process(_) => Exit::Failed,
             Self::Upload(error) => Exit::of(error),
         }
     }
 }
 
 pub fn run(arguments: &Arguments) -> Exit {
-    let report = match measure(&arguments.server, &arguments.load, arguments.server_pid) {
-        Ok(report) => report,
-        Err(error) => {
-            eprintln!("sluice-bench: {error}");
-            return error.exit();
+    match measure(&arguments.server, &arguments.load, arguments.server_pid) {
+        Ok(report) => {
+            show(arguments.json, &report, || report::text(&report));
+            Exit::Done
         }
-    };
-    let shown = match arguments.json {
-        true => format!("{}\n", serde_json::to_string(&report).expect("a report is plain data")),
-        false => report::text(&report),
-    };
-    // Whoever closed the pipe doesn't want the rest, and that is no error.
-    let _ = std::io::stdout().write_all(shown.as_bytes());
-    Exit::Done
+        Err(error) => error.tell(),
+    }
 }
 
 /// Puts the load on `server` and measures it.

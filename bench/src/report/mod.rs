@@ -1,5 +1,6 @@
 //! What a run came to, for people and for programs.
 
+pub mod comparison;
 mod text;
 
 use std::collections::BTreeMap;
@@ -173,8 +174,34 @@ fn client_bound(cpus: Cpus, client_busy: f64, server_busy: Option<f64>) -> Optio
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
+    use crate::load::Tally;
+    use std::time::Duration;
+
+    /// One that has something of everything.
+    pub fn report() -> Report {
+        let setup = Setup {
+            r#loop: "closed",
+            server: "127.0.0.1:7070".into(),
+            uploads: 2,
+            upload_bytes: 64 << 20,
+            chunk_bytes: 8 << 20,
+            parallel: 4,
+            connections: 1,
+            follow_owners: true,
+        };
+        let mut tally = Tally::default();
+        tally.upload_verified(500_000_000, Duration::from_millis(400));
+        tally.upload_verified(500_000_000, Duration::from_millis(500));
+        tally.acked(Duration::from_millis(8), false, false);
+        tally.refused("BUDGET".into(), true);
+        let outcome = Outcome { tally, took: Duration::from_millis(500) };
+        let client = Cpu { user_s: 0.2, system_s: 0.1 };
+        let server = Cpu { user_s: 0.1, system_s: 0.4 };
+        let memory = Memory { rss_peak_bytes: 100 << 20, high_water_bytes: 120 << 20 };
+        Report::new(setup, &outcome, Cpus { online: 2, client: 2 }, client, Some((server, memory)))
+    }
 
     const TWO: Cpus = Cpus { online: 2, client: 2 };
 
