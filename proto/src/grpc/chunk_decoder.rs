@@ -176,6 +176,11 @@ impl ChunkDecoder {
         self.reader.push(piece);
     }
 
+    /// Copies what was pushed and not told yet, so that it pins no block while it has to wait.
+    pub fn unpin(&mut self) {
+        self.reader.unpin();
+    }
+
     /// Bytes that the message under way still lacks; `None` between messages.
     pub fn missing_bytes(&self) -> Option<u64> {
         self.reader.missing_bytes()

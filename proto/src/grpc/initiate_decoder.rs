@@ -66,6 +66,11 @@ impl InitiateDecoder {
         self.reader.push(piece);
     }
 
+    /// Copies what was pushed and not told yet, so that it pins no block while it has to wait.
+    pub fn unpin(&mut self) {
+        self.reader.unpin();
+    }
+
     /// Bytes that the message still lacks; `None` before and after it.
     pub fn missing_bytes(&self) -> Option<u64> {
         self.reader.missing_bytes()

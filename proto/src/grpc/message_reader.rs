@@ -86,6 +86,11 @@ impl MessageReader {
         self.rope.push(piece);
     }
 
+    /// Copies what wasn't read yet.
+    pub fn unpin(&mut self) {
+        self.rope.unpin();
+    }
+
     /// Bytes that the message under way still lacks; `None` between messages.
     pub fn missing_bytes(&self) -> Option<u64> {
         match self.state {

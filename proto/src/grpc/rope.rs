@@ -81,6 +81,12 @@ impl Rope {
         out.into()
     }
 
+    /// Copies all of it, so that it pins no block any more. For what is small and has to wait.
+    pub fn unpin(&mut self) {
+        let all = self.take_copy(self.len_bytes);
+        self.push(all);
+    }
+
     /// Bytes in it.
     pub const fn len(&self) -> usize {
         self.len_bytes
@@ -155,6 +161,17 @@ mod tests {
             prop_assert_eq!(rope.take_copy(whole.len() - cut), &whole[cut..]);
             prop_assert!(rope.is_empty() && rope.pieces().len() == 0);
         }
+    }
+
+    #[test]
+    fn what_is_unpinned_reads_the_same_and_shares_nothing() {
+        let block = Bytes::from(vec![7; 100]);
+        let mut rope: Rope = [block.slice(..40), block.slice(60..)].into_iter().collect();
+        rope.unpin();
+        assert!(block.is_unique());
+        assert_eq!(rope.copy_to_bytes(80), vec![7; 80]);
+        rope.unpin();
+        assert!(rope.is_empty() && rope.pieces().len() == 0);
     }
 
     #[test]

@@ -143,7 +143,7 @@ fn uploads(text: &mut Text, total: &ShardSnapshot) {
 type OfShard = fn(&ShardSnapshot) -> u64;
 
 fn by_shard(text: &mut Text, shards: &[ShardSnapshot]) {
-    let families: [(&str, &str, &str, OfShard); 6] = [
+    let families: [(&str, &str, &str, OfShard); 7] = [
         ("connections", "Open connections.", "gauge", |s| s.connections),
         ("parked_streams", "Streams that wait for admission.", "gauge", |s| {
             s.gauges.parked_streams
@@ -155,6 +155,12 @@ fn by_shard(text: &mut Text, shards: &[ShardSnapshot]) {
         ("memory_limit_bytes", "Memory that chunks may have.", "gauge", |s| {
             s.gauges.memory_limit_bytes
         }),
+        (
+            "direct_io_fallbacks_total",
+            "Reads and writes that went through the page cache though they need not.",
+            "counter",
+            |s| s.gauges.direct_io_fallbacks,
+        ),
         ("queue_chunks", "Chunks recorded and not yet in their object.", "gauge", |s| {
             s.gauges.queue_chunks
         }),

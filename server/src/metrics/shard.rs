@@ -56,6 +56,8 @@ pub struct ShardGauges {
     pub spool_free_bytes: u64,
     /// Chunks that are recorded and not yet in their object.
     pub queue_chunks: u64,
+    /// Reads and writes that the kernel refused to do past its page cache.
+    pub direct_io_fallbacks: u64,
 }
 
 /// All figures of one shard at one time. Plain data, to be sent to whoever renders it.
@@ -274,6 +276,7 @@ impl ShardGauges {
         self.spool_used_bytes += other.spool_used_bytes;
         self.spool_free_bytes += other.spool_free_bytes;
         self.queue_chunks += other.queue_chunks;
+        self.direct_io_fallbacks += other.direct_io_fallbacks;
     }
 }
 

@@ -24,6 +24,9 @@ use super::{files::Files, switch::Switch};
 /// Pieces of one body that wait for its task; its window bounds their bytes, this their number.
 const PIECES_MAX: usize = 1 << 16;
 
+/// A slice shorter than this is copied before it is held in memory: blocks are a megabyte.
+const PINNING_BYTES_MIN: usize = 256 << 10;
+
 enum Order {
     Append(StreamKey, Bytes),
     Close(OpId),
@@ -73,7 +76,7 @@ impl Bodies {
                 return;
             }
             // Charged whole, so the window is free for more.
-            Body::Memory(pieces) => pieces.push(bytes),
+            Body::Memory(pieces) => pieces.push(unpinned(bytes)),
             Body::Discard => drop(bytes),
         }
         self.switch.release(stream, length);
@@ -113,6 +116,11 @@ impl Bodies {
     pub(crate) fn free_memory(&self, body: BodyId) {
         self.open.borrow_mut().remove(&body);
     }
+}
+
+/// What is held for long must not hold a whole block for a small part of it.
+fn unpinned(bytes: Bytes) -> Bytes {
+    if bytes.len() < PINNING_BYTES_MIN { Bytes::copy_from_slice(&bytes) } else { bytes }
 }
 
 async fn write(

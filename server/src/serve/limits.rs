@@ -17,8 +17,10 @@ const UPLOAD_BYTES: u64 = 2 << 10;
 const CHUNK_RECORD_BYTES: u64 = 192;
 /// Chunks on their way in, a shard.
 const STREAMS_MAX: usize = 4096;
-/// Spool segments have at least this length.
-const SEGMENT_BYTES_MIN: u64 = 64 << 20;
+/// Spool segments have this length, unless chunks are longer or the spool is too small.
+const SEGMENT_BYTES: u64 = 64 << 20;
+/// No setting makes chunks smaller than this.
+const CHUNK_BYTES_MIN: u64 = 64 << 10;
 const PLACES_IN_FLIGHT_MAX: usize = 4;
 const HASH_STEP_BYTES: u64 = 4 << 20;
 const HASH_RECORD_BYTES: u64 = 64 << 20;
@@ -52,7 +54,7 @@ pub(super) fn shard_config(config: &Config, stores: u16) -> ShardConfig {
             Spool::Memory => ShardSpool::Memory,
             Spool::Disk => ShardSpool::Disk,
         },
-        max_chunk_bytes: config.memory.max_chunk_bytes,
+        max_chunk_bytes: max_chunk_bytes(config, stores),
         max_upload_bytes: limits.max_upload_bytes,
         budget_bytes: config.memory.chunk_bytes,
         hold_bytes: HOLD_BYTES,
@@ -63,12 +65,33 @@ pub(super) fn shard_config(config: &Config, stores: u16) -> ShardConfig {
         chunk_records_max: (table_bytes / 2 / CHUNK_RECORD_BYTES) as usize,
         admission_wait_ms: limits.admission_wait.as_millis() as u64,
         upload_lifetime_ms: limits.upload_lifetime.as_millis() as u64,
-        segment_bytes: config.memory.max_chunk_bytes.max(SEGMENT_BYTES_MIN),
-        spool_bytes_max: limits.spool_limit_bytes / u64::from(stores),
+        segment_bytes: segment_bytes(config, stores),
+        spool_bytes_max: spool_share_bytes(config, stores),
         places_in_flight_max: PLACES_IN_FLIGHT_MAX,
         hash_step_bytes: HASH_STEP_BYTES,
         hash_record_bytes: HASH_RECORD_BYTES,
     }
+}
+
+/// The largest chunk that is taken: what memory allows, lowered to what the spool can hold. A small
+/// limit makes chunks smaller; it never keeps a server from starting.
+fn max_chunk_bytes(config: &Config, stores: u16) -> u64 {
+    let bytes = config.memory.max_chunk_bytes;
+    match config.layers.spool {
+        Spool::Memory => bytes,
+        Spool::Disk => bytes.min(spool_share_bytes(config, stores)),
+    }
+}
+
+/// One store's part of the disk spool, in whole steps of the smallest chunk.
+fn spool_share_bytes(config: &Config, stores: u16) -> u64 {
+    let share_bytes = config.limits.spool_limit_bytes / u64::from(stores);
+    (share_bytes - share_bytes % CHUNK_BYTES_MIN).max(CHUNK_BYTES_MIN)
+}
+
+fn segment_bytes(config: &Config, stores: u16) -> u64 {
+    let fits_bytes = SEGMENT_BYTES.min(spool_share_bytes(config, stores));
+    fits_bytes.max(max_chunk_bytes(config, stores))
 }
 
 /// The edge of one shard.
@@ -102,10 +125,10 @@ pub(super) fn edge_config(config: &Config) -> EdgeConfig {
 }
 
 /// What clients are offered.
-pub(super) fn offer(config: &Config) -> Offer {
+pub(super) fn offer(config: &Config, stores: u16) -> Offer {
     Offer {
         max_upload_bytes: config.limits.max_upload_bytes,
-        max_chunk_bytes: config.memory.max_chunk_bytes,
+        max_chunk_bytes: max_chunk_bytes(config, stores),
         spooled: config.layers.gives_spooled_acks(),
         sha256: config.sha256 && config.layers.objects == Objects::Fs,
     }

@@ -14,6 +14,7 @@ use futures_util::StreamExt as _;
 use sluice_io::{
     edge::connection::{EdgeShard, serve_connection},
     reactor::{
+        file,
         mesh::MeshEnd,
         net::{Listener, Stream},
         pacer::PacerHandle,
@@ -162,7 +163,7 @@ impl Parts {
             switch: switch.clone(),
             placement,
             own_addresses: Arc::clone(&common.own_addresses),
-            offer: limits::offer(config),
+            offer: limits::offer(config, placement.stores()),
             objects: config.layers.objects,
             min_chunk_rate_bytes: config.limits.min_chunk_rate_bytes,
             metrics: Rc::clone(&metrics),
@@ -220,6 +221,7 @@ impl Parts {
             spool_used_bytes: stats.spool_used_bytes,
             spool_free_bytes: self.spool_bytes_max.saturating_sub(stats.spool_used_bytes),
             queue_chunks: stats.queue_chunks as u64,
+            direct_io_fallbacks: file::buffered_fallbacks(),
         }
     }
 

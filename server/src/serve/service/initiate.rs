@@ -27,6 +27,10 @@ impl Source for InitiateDecoder {
         InitiateDecoder::push(self, piece);
     }
 
+    fn unpin(&mut self) {
+        InitiateDecoder::unpin(self);
+    }
+
     fn next_part(&mut self) -> Result<Option<Part>, Refusal> {
         Ok(match self.next_event()? {
             Some(InitiateEvent::Payload(bytes)) => Some(Part::Data(bytes)),

@@ -49,6 +49,8 @@ pub(super) enum Part {
 /// A decoder whose header was read.
 pub(super) trait Source {
     fn push(&mut self, piece: Bytes);
+    /// Copies what was pushed and not told yet.
+    fn unpin(&mut self);
     fn next_part(&mut self) -> Result<Option<Part>, Refusal>;
     /// Bytes that the message still lacks.
     fn missing_bytes(&self) -> u64;
@@ -144,6 +146,8 @@ pub(super) struct Intake<'a, S> {
     owner: u16,
     header: ChunkHeader,
     granted: bool,
+    /// It waits for memory: what came already must not pin the blocks that others need.
+    parked: bool,
     /// The end of the message, once it was decoded.
     trailer: Option<Trailer>,
     /// The owner was told of the end, or needs no cut any more.
@@ -190,6 +194,7 @@ impl<'a, S: Source> Intake<'a, S> {
             owner,
             header,
             granted: false,
+            parked: false,
             trailer: None,
             settled: false,
             handed_bytes: 0,
@@ -226,6 +231,7 @@ impl<'a, S: Source> Intake<'a, S> {
                 return Poll::Ready(Err(refusal.into()));
             }
             match self.inflow.poll_read_into(&mut self.source, cx) {
+                Poll::Ready(Ok(true)) if self.parked && !self.granted => self.source.unpin(),
                 Poll::Ready(Ok(true)) => {}
                 Poll::Ready(Ok(false)) if !self.granted || self.settled => return Poll::Pending,
                 Poll::Ready(Ok(false)) => match self.end() {
@@ -258,7 +264,11 @@ impl<'a, S: Source> Intake<'a, S> {
                 self.inflow.body.grant(self.source.missing_bytes()).map_err(no_credit)?;
                 self.granted = true;
             }
-            StreamReply::Parked => self.inflow.body.park().map_err(no_credit)?,
+            StreamReply::Parked => {
+                self.inflow.body.park().map_err(no_credit)?;
+                self.source.unpin();
+                self.parked = true;
+            }
             StreamReply::Acked(ack) => {
                 self.settled = true;
                 return Ok(Some(ack));

@@ -22,6 +22,10 @@ impl Source for ChunkDecoder {
         ChunkDecoder::push(self, piece);
     }
 
+    fn unpin(&mut self) {
+        ChunkDecoder::unpin(self);
+    }
+
     fn next_part(&mut self) -> Result<Option<Part>, Refusal> {
         Ok(match self.next_event()? {
             Some(ChunkEvent::Data(bytes)) => Some(Part::Data(bytes)),
