@@ -13,12 +13,9 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Exit {
-    let config = match arguments.server.load() {
+    let config = match arguments.server.load_or_tell() {
         Ok(config) => config,
-        Err(error) => {
-            eprintln!("sluice: {error}");
-            return Exit::Usage;
-        }
+        Err(exit) => return exit,
     };
     log();
     #[cfg(feature = "failpoints")]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::command::Exit;
 use crate::config::{Config, ConfigError, Machine, RawConfig};
 
 /// Settings that have a flag. A flag wins over the environment, and that over the file.
@@ -33,6 +34,17 @@ pub struct ServerFlags {
 }
 
 impl ServerFlags {
+    /// As [`load`](Self::load); says on stderr what is wrong.
+    ///
+    /// # Errors
+    /// How the command ends then.
+    pub fn load_or_tell(&self) -> Result<Config, Exit> {
+        self.load().map_err(|error| {
+            eprintln!("sluice: {error}");
+            Exit::Usage
+        })
+    }
+
     /// Reads all settings, these flags last.
     ///
     /// # Errors
