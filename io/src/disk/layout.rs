@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::reactor::file::{self, File};
+use crate::reactor::task;
 
 /// A key as one path component: what would leave its folder is escaped, all else stays.
 ///
@@ -89,8 +90,14 @@ pub async fn remove(path: &Path) -> io::Result<()> {
 
 /// Creates what is missing of `folder`'s path, and makes the new names durable.
 async fn make_folders(folder: &Path) -> io::Result<()> {
-    let missing: Vec<&Path> = folder.ancestors().take_while(|path| !path.exists()).collect();
-    std::fs::create_dir_all(folder)?;
+    // The kernel may wait for a journal commit, which a neighbour's sync has begun.
+    let path = folder.to_owned();
+    let missing = task::blocking(move || {
+        let missing = path.ancestors().take_while(|path| !path.exists()).map(Path::to_owned);
+        let missing: Vec<PathBuf> = missing.collect();
+        std::fs::create_dir_all(&path).map(|()| missing)
+    });
+    let missing = missing.await?;
     for made in missing.iter().rev() {
         file::sync_folder(made.parent().unwrap_or(Path::new("/"))).await?;
     }

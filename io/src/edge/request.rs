@@ -118,6 +118,16 @@ pub struct EdgeReply {
 }
 
 impl EdgeReply {
+    /// Ready once nobody waits for the answer any more: the client reset the stream, or its
+    /// connection is gone.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let reset = match &mut self.stream {
+            Some(stream) => stream.poll_reset(cx),
+            None => self.respond.poll_reset(cx),
+        };
+        reset.map(drop)
+    }
+
     /// Sends the answer's head; `end` if it is all there is.
     ///
     /// # Errors

@@ -54,6 +54,14 @@ fn background_queue() -> TaskQueueHandle {
     queue
 }
 
+/// Runs what blocks on a thread beside the executor, and waits for it.
+///
+/// # Panics
+/// Outside an executor.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    glommio::executor().spawn_blocking(work).await
+}
+
 /// How long this executor was busy since it started: all but its sleep.
 ///
 /// # Panics
