@@ -12,10 +12,11 @@ pub const CHUNK_BYTES_MAX_DEFAULT: u64 = 128 << 20;
 
 /// Bytes of a chunk message beside its data: ids, checksums, unknown fields.
 pub const CHUNK_HEADER_BYTES_MAX: usize = 16 << 10;
-/// Bytes of an `InitiateUploadRequest` beside its payload.
-pub const INITIATE_HEADER_BYTES_MAX: usize = 1 << 20;
-/// Bytes of any other request message.
-pub const CONTROL_MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of an `InitiateUploadRequest` beside its payload. Less than HTTP/2's first window, which
+/// it has to fit into.
+pub const INITIATE_HEADER_BYTES_MAX: usize = 48 << 10;
+/// Bytes of any other request message; fits into HTTP/2's first window too.
+pub const CONTROL_MESSAGE_BYTES_MAX: usize = 48 << 10;
 
 /// Bytes of an upload id that is looked at at all.
 pub const UPLOAD_ID_BYTES_MAX: usize = 128;

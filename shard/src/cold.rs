@@ -18,7 +18,7 @@ use crate::{
 /// Questions that wait for a store, of a shard; more are refused.
 const WAITING_MAX: usize = 1024;
 
-/// Ended uploads give way when chunk records fill more than this part of their room.
+/// Ended uploads give way when chunk records, or uploads, fill more than this part of their room.
 const CRAMPED: (usize, usize) = (3, 4);
 
 /// The upload that an event asks for, if only its store can know it.
@@ -100,6 +100,7 @@ pub(crate) fn let_go(shard: &mut Shard) {
         if is_idle(&shard.uploads[&upload_id]) {
             let gone = shard.uploads.remove(&upload_id).expect("it was looked at");
             shard.cx.chunk_records -= gone.stored.chunks.len();
+            shard.cx.upload_bytes -= gone.weight_bytes();
         } else {
             busy.push(upload_id);
         }
@@ -111,8 +112,10 @@ pub(crate) fn let_go(shard: &mut Shard) {
 
 fn is_cramped(shard: &Shard) -> bool {
     let cx = &shard.cx;
+    let fills = |held: usize, room: usize| held * CRAMPED.1 > room * CRAMPED.0;
     cx.ended.len() > cx.config.ended_max
-        || cx.chunk_records * CRAMPED.1 > cx.config.chunk_records_max * CRAMPED.0
+        || fills(cx.chunk_records, cx.config.chunk_records_max)
+        || fills(cx.upload_bytes, cx.config.upload_bytes_max)
 }
 
 /// Nothing is under way for it, and nobody waits.

@@ -37,6 +37,8 @@ pub struct ShardConfig {
     pub uploads_max: usize,
     /// Ended uploads that are kept in memory; others are read when somebody asks for them.
     pub ended_max: usize,
+    /// Memory for uploads beside their chunks, bytes; ended ones give way at three quarters.
+    pub upload_bytes_max: usize,
     /// Chunks on their way in at one time.
     pub streams_max: usize,
     /// Chunks that wait for memory at one time.

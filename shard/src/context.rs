@@ -71,6 +71,8 @@ pub(crate) struct Context {
     pub freed: bool,
     pub spools: BTreeMap<StoreId, Extents>,
     pub chunk_records: usize,
+    /// What uploads take beside their chunks.
+    pub upload_bytes: usize,
     /// Ended and swept uploads in memory, the first to end first.
     pub ended: VecDeque<UploadId>,
     /// What waits for uploads that are being read.
@@ -94,6 +96,7 @@ impl Context {
             freed: false,
             spools: BTreeMap::new(),
             chunk_records: 0,
+            upload_bytes: 0,
             ended: VecDeque::new(),
             asking: BTreeMap::new(),
             draining: false,

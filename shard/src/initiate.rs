@@ -49,6 +49,10 @@ pub(crate) fn initiate(shard: &mut Shard, request: Box<Initiate>) {
 /// be made, or have gone since: the next repeat of the request finds out.
 pub(crate) fn again(shard: &mut Shard, call: CallId, upload_id: &UploadId) {
     match shard.uploads.get_mut(upload_id) {
+        // Its claims are on their way back; then the request begins anew.
+        Some(upload) if upload.state() > State::Completed => {
+            shard.cx.reply(call, Err(refuse::backend_down()));
+        }
         Some(upload) => steps::then(upload, Then::Initiated { call, duplicate: true }),
         None if shard.loaded.contains(&upload_id.store()) => {
             shard.cx.reply(call, Err(refuse::backend_down()));
@@ -87,7 +91,7 @@ fn begin(shard: &mut Shard, request: Initiate) {
     let mut upload = Upload::new(stored, 0);
     steps::take(&mut upload, &mut shard.cx, create);
     steps::then(&mut upload, Then::Initiated { call, duplicate: false });
-    shard.uploads.insert(upload_id, upload);
+    shard.insert(upload);
 }
 
 fn new_record(shard: &Shard, upload_id: UploadId, spec: UploadSpec) -> UploadRecord {

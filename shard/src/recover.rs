@@ -62,7 +62,7 @@ pub(crate) fn resume(shard: &mut Shard, stored: StoredUpload) {
             cx.ended.push_back(upload_id);
         }
     }
-    shard.uploads.insert(upload_id, upload);
+    shard.insert(upload);
     shard.advance(&upload_id);
 }
 

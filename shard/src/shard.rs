@@ -21,6 +21,9 @@ use crate::{
     upload::Upload,
 };
 
+/// Answers of one upload that wait for its record; its store is down if there are more.
+const THEN_MAX: usize = 8192;
+
 /// All that one core owns and decides.
 ///
 /// Input goes through [`Shard::apply`] alone; output is the effects that it pushes.
@@ -249,10 +252,16 @@ impl Shard {
         }
     }
 
+    pub(crate) fn insert(&mut self, upload: Upload) {
+        self.cx.upload_bytes += upload.weight_bytes();
+        self.uploads.insert(upload.stored.record.upload_id, upload);
+    }
+
     /// Whether one more upload may begin.
     pub(crate) fn has_room(&self) -> bool {
         let claims = self.cx.ops.values().filter(|op| matches!(op.kind, OpKind::Claim(_))).count();
         self.uploads.len() - self.cx.ended.len() + claims < self.cx.config.uploads_max
+            && self.cx.upload_bytes < self.cx.config.upload_bytes_max
     }
 
     /// The upload, if the caller may see it.
@@ -266,6 +275,9 @@ impl Shard {
         }
         match self.uploads.get_mut(upload_id) {
             Some(upload) if upload.stored.record.spec.tenant == tenant => {
+                if upload.then.len() >= THEN_MAX {
+                    return Err(crate::refuse::backend_down());
+                }
                 Ok((upload, &mut self.cx))
             }
             _ => Err(crate::refuse::unknown(upload_id)),

@@ -14,6 +14,11 @@ use crate::{
     writes::Writes,
 };
 
+/// An upload without its texts, and what points at it.
+const UPLOAD_BYTES: usize = 1536;
+/// A pair of the client's metadata, beside its texts.
+const PAIR_BYTES: usize = 64;
+
 /// What happens once a step is durable.
 #[derive(Debug)]
 pub(crate) enum Then {
@@ -289,6 +294,15 @@ impl Upload {
             self.offset_of(number).is_some_and(|offset| offset < end)
         });
         shifts || hashed
+    }
+
+    /// What it takes in memory beside its chunks, bytes, about.
+    pub(crate) fn weight_bytes(&self) -> usize {
+        let spec = &self.stored.record.spec;
+        let pair = |(key, value): (&String, &String)| key.len() + value.len() + PAIR_BYTES;
+        let texts = [spec.tenant.len(), spec.filename.as_str().len(), spec.mime_type.len()];
+        let metadata = spec.metadata.iter().map(pair).sum::<usize>();
+        UPLOAD_BYTES + texts.iter().sum::<usize>() + metadata
     }
 
     /// All of 0..N-1 are in.

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use crate::config::{Config, Objects, format_cpus, format_size};
 
@@ -22,7 +23,11 @@ fn text(config: &Config, listen: SocketAddr, admin: SocketAddr) -> String {
         Objects::Discard => "objects discarded",
     };
     let version = env!("CARGO_PKG_VERSION");
-    let data = config.data_dir.display();
+    let data = match config.data_dir.is_relative() {
+        true => Path::new(".").join(&config.data_dir),
+        false => config.data_dir.clone(),
+    };
+    let data = data.display();
     let put = match listen.port() {
         7070 => "./sluice put README.md".to_owned(),
         _ => format!("./sluice --server {listen} put README.md"),

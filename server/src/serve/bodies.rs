@@ -3,7 +3,7 @@
 
 use std::{cell::RefCell, collections::HashMap, io, rc::Rc};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use sluice_io::{
     disk::BodyWriter,
     reactor::{
@@ -19,10 +19,13 @@ use sluice_shard::{
     keys::{BodyId, OpId, StreamKey},
 };
 
-use super::{files::Files, switch::Switch};
+use super::{files::Files, limits, switch::Switch};
 
-/// Pieces of one body that wait for its task; its window bounds their bytes, this their number.
-const PIECES_MAX: usize = 1 << 16;
+/// Pieces of one body that wait for its task: a window's worth of the shortest, and its end.
+const PIECES_MAX: usize = (limits::STREAM_CEILING_BYTES as usize) / TAIL_BYTES_MAX * 2 + 64;
+
+/// Pieces shorter than this are joined.
+const TAIL_BYTES_MAX: usize = 4 << 10;
 
 /// A slice shorter than this is copied before it is held in memory: blocks are a megabyte.
 const PINNING_BYTES_MIN: usize = 256 << 10;
@@ -34,7 +37,7 @@ enum Order {
 }
 
 enum Body {
-    Task(QueueSender<Order>),
+    Task { orders: QueueSender<Order>, tail: Tail },
     Memory(Vec<Bytes>),
     Discard,
 }
@@ -62,7 +65,7 @@ impl Bodies {
                 let (orders, todo) = local::queue(PIECES_MAX);
                 let writing = write(self.clone(), upload_id, place, bytes, todo);
                 task::spawn_local(writing).detach();
-                Body::Task(orders)
+                Body::Task { orders, tail: Tail::default() }
             }
         };
         self.open.borrow_mut().insert(body, begun);
@@ -71,10 +74,7 @@ impl Bodies {
     pub(crate) fn append(&self, body: BodyId, stream: StreamKey, bytes: Bytes) {
         let length = bytes.len();
         match self.open.borrow_mut().get_mut(&body).expect("a body is open until it ends") {
-            Body::Task(orders) => {
-                assert!(orders.try_send(Order::Append(stream, bytes)).is_ok(), "bounded by credit");
-                return;
-            }
+            Body::Task { orders, tail } => return tail.append(orders, stream, bytes),
             // Charged whole, so the window is free for more.
             Body::Memory(pieces) => pieces.push(unpinned(bytes)),
             Body::Discard => drop(bytes),
@@ -93,8 +93,9 @@ impl Bodies {
     fn end(&self, op: OpId, body: BodyId, order: Order, keep: bool) {
         let mut open = self.open.borrow_mut();
         match open.remove(&body).expect("a body is open until it ends") {
-            Body::Task(orders) => {
-                assert!(orders.try_send(order).is_ok(), "the task takes orders until the last");
+            Body::Task { orders, mut tail } => {
+                tail.flush(&orders);
+                give(&orders, order);
             }
             held => {
                 if let (Body::Memory(_), true) = (&held, keep) {
@@ -116,6 +117,37 @@ impl Bodies {
     pub(crate) fn free_memory(&self, body: BodyId) {
         self.open.borrow_mut().remove(&body);
     }
+}
+
+/// The end of a body that came in pieces too small for an order each.
+///
+/// A client that sends bytes singly would else fill the orders' room while the disk is slow. It
+/// holds so little that the window always has room for more.
+#[derive(Default)]
+struct Tail(Option<(StreamKey, BytesMut)>);
+
+impl Tail {
+    fn append(&mut self, orders: &QueueSender<Order>, stream: StreamKey, bytes: Bytes) {
+        if bytes.len() >= TAIL_BYTES_MAX {
+            self.flush(orders);
+            return give(orders, Order::Append(stream, bytes));
+        }
+        let (_, held) = self.0.get_or_insert_with(|| (stream, BytesMut::new()));
+        held.extend_from_slice(&bytes);
+        if held.len() >= TAIL_BYTES_MAX {
+            self.flush(orders);
+        }
+    }
+
+    fn flush(&mut self, orders: &QueueSender<Order>) {
+        if let Some((stream, held)) = self.0.take() {
+            give(orders, Order::Append(stream, held.freeze()));
+        }
+    }
+}
+
+fn give(orders: &QueueSender<Order>, order: Order) {
+    assert!(orders.try_send(order).is_ok(), "its window bounds a body's orders");
 }
 
 /// What is held for long must not hold a whole block for a small part of it.

@@ -4,6 +4,7 @@ use std::{future::poll_fn, pin::Pin, task::Poll};
 
 use sluice_io::reactor::{
     mesh::MeshReceiver,
+    task,
     timer::{self, Sleep},
 };
 use sluice_shard::{Effect, Event, Shard, keys::StreamKey};
@@ -32,6 +33,12 @@ impl Driver {
         loop {
             let waiting = self.switch.flush();
             let deadline_ms = self.shard.borrow().next_deadline();
+            if deadline_ms.is_some_and(|at_ms| at_ms <= timer::now_ms()) {
+                // Before any message: there may always be one.
+                self.apply(Event::Tick, &mut effects);
+                task::yield_if_needed().await;
+                continue;
+            }
             let wake_ms = waiting.then(|| timer::now_ms() + MESH_RETRY_MS);
             sleep.set(deadline_ms.into_iter().chain(wake_ms).min());
             let message = poll_fn(|cx| {
@@ -48,6 +55,8 @@ impl Driver {
                 Some(Message::Reply(call, result)) => self.switch.answer(call, *result),
                 None => self.apply(Event::Tick, &mut effects),
             }
+            // Other shards may keep it busy without end.
+            task::yield_if_needed().await;
         }
     }
 

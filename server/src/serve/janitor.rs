@@ -14,11 +14,14 @@ use crate::metadata;
 
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// An upload outlives its request by so much: a request that is known always finds its upload.
+/// Between two steps: the databases have other things to do.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// An upload outlives its request by so much: a request that is known finds its upload.
 const MARGIN_MS: u64 = 10 * 60 * 1000;
 
-/// Rows of a kind that are removed in one go.
-const ROWS_MAX: u32 = 10_000;
+/// Rows that are removed in one step.
+const ROWS_MAX: u32 = 500;
 
 /// Sweeps these stores, and the metadata if they are given, for ever.
 pub(super) async fn run(stores: Stores, own: Vec<StoreId>, metadata: Option<Database>) {
@@ -26,21 +29,25 @@ pub(super) async fn run(stores: Stores, own: Vec<StoreId>, metadata: Option<Data
         timer::sleep(INTERVAL).await;
         let before_ms = clock::wall_ms().saturating_sub(ENDED_KEPT_MS);
         if let Some(metadata) = &metadata {
-            let swept = metadata.run(move |conn| metadata::sweep(conn, before_ms, ROWS_MAX)).await;
-            tell("metadata", swept);
+            let sweep =
+                move |conn: &rusqlite::Connection| metadata::sweep(conn, before_ms, ROWS_MAX);
+            all("metadata", async || metadata.run(sweep).await.map(|rows| rows > 0)).await;
         }
+        let before_ms = before_ms.saturating_sub(MARGIN_MS);
         for &store in &own {
-            let before_ms = before_ms.saturating_sub(MARGIN_MS);
-            tell("store", stores.forget(store, before_ms, ROWS_MAX).await);
+            all("store", async || stores.forget(store, before_ms, ROWS_MAX).await).await;
         }
     }
 }
 
-fn tell(what: &str, swept: Result<usize, DatabaseError>) {
-    match swept {
-        Ok(0) => {}
-        Ok(rows) => tracing::debug!(what, rows, "swept what is too old"),
-        // The next round tries again.
-        Err(error) => tracing::warn!(what, %error, "can't sweep"),
+/// Takes steps until one finds nothing to do.
+async fn all(what: &str, step: impl AsyncFn() -> Result<bool, DatabaseError>) {
+    loop {
+        match step().await {
+            Ok(true) => timer::sleep(PAUSE).await,
+            Ok(false) => return,
+            // The next round tries again.
+            Err(error) => return tracing::warn!(what, %error, "can't sweep"),
+        }
     }
 }

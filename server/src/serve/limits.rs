@@ -11,8 +11,8 @@ use crate::config::{Config, Objects, Spool};
 
 /// What one chunk holds on its way to disk: two writes under way, one buffer that fills.
 const HOLD_BYTES: u64 = 4 << 20;
-/// What an upload takes in memory beside its chunks, on average.
-const UPLOAD_BYTES: u64 = 2 << 10;
+/// Ended uploads in memory, a shard: those that may still be asked for soon.
+const ENDED_MAX: usize = 4096;
 /// What the record of a chunk takes in memory.
 const CHUNK_RECORD_BYTES: u64 = 192;
 /// Chunks on their way in, a shard.
@@ -26,7 +26,7 @@ const HASH_STEP_BYTES: u64 = 4 << 20;
 const HASH_RECORD_BYTES: u64 = 64 << 20;
 
 const BLOCK_BYTES: u64 = 1 << 20;
-const STREAM_CEILING_BYTES: u64 = 16 << 20;
+pub(super) const STREAM_CEILING_BYTES: u64 = 16 << 20;
 const CONNECTION_CEILING_BYTES: u64 = 64 << 20;
 /// Bigger frames cost less CPU; this one still lets other streams have their turn.
 const MAX_FRAME_BYTES: u32 = 1 << 20;
@@ -41,10 +41,7 @@ pub(super) fn shard_config(config: &Config, stores: u16) -> ShardConfig {
     let shards = u64::from(config.shards());
     let table_bytes = config.memory.table_bytes;
     let limits = &config.limits;
-    // One half of the table is for uploads, a quarter of that for those that have ended.
-    let uploads_bytes = table_bytes / 2;
-    let uploads_max =
-        u64::from(limits.uploads_max).div_ceil(shards).min(uploads_bytes / 4 * 3 / UPLOAD_BYTES);
+    let uploads_max = u64::from(limits.uploads_max).div_ceil(shards);
     ShardConfig {
         objects: match config.layers.objects {
             Objects::Discard => ShardObjects::Discard,
@@ -58,8 +55,9 @@ pub(super) fn shard_config(config: &Config, stores: u16) -> ShardConfig {
         max_upload_bytes: limits.max_upload_bytes,
         budget_bytes: config.memory.chunk_bytes,
         hold_bytes: HOLD_BYTES,
-        uploads_max: uploads_max.max(1) as usize,
-        ended_max: (uploads_bytes / 4 / UPLOAD_BYTES) as usize,
+        uploads_max: uploads_max as usize,
+        ended_max: ENDED_MAX,
+        upload_bytes_max: (table_bytes / 2) as usize,
         streams_max: STREAMS_MAX,
         waiting_max: STREAMS_MAX,
         chunk_records_max: (table_bytes / 2 / CHUNK_RECORD_BYTES) as usize,

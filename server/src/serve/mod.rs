@@ -34,9 +34,10 @@ use sluice_io::{
     },
     sqlite::Database,
 };
-use sluice_proto::pb;
+use sluice_proto::{limits::CONTROL_MESSAGE_BYTES_MAX, pb};
 use sluice_shard::Event;
 use tokio::runtime::Runtime;
+use tonic_health::{ServingStatus, server::HealthReporter};
 
 pub use self::stores::StateError;
 use self::{
@@ -139,7 +140,7 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     let opened = open_state(&directory, &config, &process)
         .map_err(|source| ServeError::State { directory: config.data_dir.clone(), source })?;
     let placement = Placement::new(node, shards, stores);
-    let extras = extras(&runtime);
+    let (reporter, extras) = extras(&runtime);
     let common = Common {
         config: Arc::clone(&config),
         process: Arc::clone(&process),
@@ -160,7 +161,7 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     }
     drop(reserved);
     banner::print(&config, shared_address, admin_address);
-    let signalled = runtime.spawn(end_by_signal(Arc::clone(&process)));
+    let signalled = runtime.spawn(end_by_signal(Arc::clone(&process), reporter));
     executors.join()?;
     signalled.abort();
     Ok(())
@@ -225,18 +226,25 @@ fn open_state(
     Ok(Opened { stores, metadata, loaded })
 }
 
+/// What health is told of: the server as a whole, and its one service.
+const HEALTH_SERVICES: [&str; 2] = ["", "sluice.upload.v1.UploadService"];
+
 /// Health and reflection.
 fn extras(
     runtime: &Runtime,
-) -> Extras<
-    impl service::Grpc + Send + Sync,
-    impl service::Grpc + Send + Sync,
-    impl service::Grpc + Send + Sync,
-> {
+) -> (
+    HealthReporter,
+    Extras<
+        impl service::Grpc + Send + Sync,
+        impl service::Grpc + Send + Sync,
+        impl service::Grpc + Send + Sync,
+    >,
+) {
     let (reporter, health) = tonic_health::server::health_reporter();
     runtime.block_on(async {
-        let serving = tonic_health::ServingStatus::Serving;
-        reporter.set_service_status("sluice.upload.v1.UploadService", serving).await;
+        for service in HEALTH_SERVICES {
+            reporter.set_service_status(service, ServingStatus::Serving).await;
+        }
     });
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -252,11 +260,13 @@ fn extras(
             .with_service_name("grpc.reflection.v1alpha.ServerReflection")
     };
     let valid = "the descriptors are made by the build";
-    Extras {
-        health,
-        reflection: reflection().build_v1().expect(valid),
-        reflection_alpha: reflection().build_v1alpha().expect(valid),
-    }
+    let max = CONTROL_MESSAGE_BYTES_MAX;
+    let extras = Extras {
+        health: health.max_decoding_message_size(max),
+        reflection: reflection().build_v1().expect(valid).max_decoding_message_size(max),
+        reflection_alpha: reflection().build_v1alpha().expect(valid).max_decoding_message_size(max),
+    };
+    (reporter, extras)
 }
 
 /// One for each shard, in their order.
@@ -296,7 +306,7 @@ where
 }
 
 /// The first signal drains; a second one doesn't wait.
-async fn end_by_signal(process: Arc<Process>) {
+async fn end_by_signal(process: Arc<Process>, mut reporter: HealthReporter) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
@@ -311,6 +321,11 @@ async fn end_by_signal(process: Arc<Process>) {
             std::process::exit(1);
         }
         is_first = false;
+        for service in HEALTH_SERVICES {
+            reporter.set_service_status(service, ServingStatus::NotServing).await;
+            // Ends the calls that watch it, which would hold up the drain.
+            reporter.clear_service_status(service).await;
+        }
         process.drain();
     }
 }

@@ -85,16 +85,16 @@ impl Stores {
         database.run(move |conn| store::load_one(conn, &upload_id, chunks_max)).await
     }
 
-    /// Forgets what ended before `before_ms`, Unix ms, in one store; see [`store::forget_ended`].
+    /// One step of forgetting in a store; see [`store::forget_ended`].
     pub(crate) async fn forget(
         &self,
         store: StoreId,
         before_ms: u64,
-        uploads_max: u32,
-    ) -> Result<usize, DatabaseError> {
+        rows_max: u32,
+    ) -> Result<bool, DatabaseError> {
         let (database, fence) = &self.0[&store];
         let fence = *fence;
-        database.run(move |conn| store::forget_ended(conn, fence, before_ms, uploads_max)).await
+        database.run(move |conn| store::forget_ended(conn, fence, before_ms, rows_max)).await
     }
 
     /// Reads all stores: an event for each, in the order of their numbers. Sweeps what a crash

@@ -49,6 +49,8 @@ struct Inner {
     inbox: RefCell<VecDeque<Message>>,
     driver: RefCell<Option<Waker>>,
     mesh: MeshSender<Message>,
+    /// Whose turn it was last.
+    mesh_first: Cell<bool>,
     waiting: RefCell<Vec<VecDeque<Message>>>,
     next_key: Cell<u64>,
     readers: RefCell<HashMap<StreamKey, Reader>>,
@@ -72,6 +74,7 @@ impl Switch {
             inbox: RefCell::default(),
             driver: RefCell::default(),
             mesh,
+            mesh_first: Cell::new(false),
             waiting: RefCell::new((0..shards).map(|_| VecDeque::new()).collect()),
             next_key: Cell::new(0),
             readers: RefCell::default(),
@@ -117,6 +120,12 @@ impl Switch {
         mesh: &mut MeshReceiver<Message>,
         cx: &mut Context<'_>,
     ) -> Poll<Message> {
+        // By turns, so that neither side can keep the other waiting.
+        let mesh_first = !self.0.mesh_first.get();
+        self.0.mesh_first.set(mesh_first);
+        if mesh_first && let Some((_, message)) = mesh.try_recv() {
+            return Poll::Ready(message);
+        }
         if let Some(message) = self.0.inbox.borrow_mut().pop_front() {
             return Poll::Ready(message);
         }

@@ -11,7 +11,8 @@ pub(super) const MIGRATIONS: &[&str] = &["
 
     -- Numbers that may exceed 2^63 (sums, ids) are kept bit by bit.
     CREATE TABLE uploads (
-        upload INTEGER PRIMARY KEY,
+        -- Never used twice: the chunks of one that was forgotten go later.
+        upload INTEGER PRIMARY KEY AUTOINCREMENT,
         upload_id TEXT NOT NULL UNIQUE,
         rev INTEGER NOT NULL,
         state INTEGER NOT NULL,
@@ -45,8 +46,11 @@ pub(super) const MIGRATIONS: &[&str] = &["
     CREATE INDEX uploads_open ON uploads (upload) WHERE state < 3 OR cleanup_pending;
     CREATE INDEX uploads_ended ON uploads (update_ms) WHERE NOT (state < 3 OR cleanup_pending);
 
+    -- Forgotten, but for their chunks.
+    CREATE TABLE forgotten (upload INTEGER PRIMARY KEY) STRICT;
+
     CREATE TABLE chunks (
-        upload INTEGER NOT NULL REFERENCES uploads,
+        upload INTEGER NOT NULL,
         number INTEGER NOT NULL,
         attempt INTEGER NOT NULL,
         bytes INTEGER NOT NULL,

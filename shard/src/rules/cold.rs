@@ -1,9 +1,15 @@
 //! Ended uploads make room, and are there all the same for whoever asks.
 
+use std::collections::BTreeMap;
+
 use sluice_proto::{error::Reason, ids::UploadId};
 
 use super::rig::{Rig, config, send, spec};
-use crate::{Effect, Event, ShardConfig, event::Failure, record::State};
+use crate::{
+    Effect, Event, ShardConfig,
+    event::Failure,
+    record::{State, UploadSpec},
+};
 
 fn is_load(effect: &Effect) -> bool {
     matches!(effect, Effect::Load { .. })
@@ -39,6 +45,19 @@ fn records_of_ended_uploads_give_way_to_new_chunks() {
     let upload = rig.upload(spec());
     rig.chunk(upload, &send(0, &[1; 20])).unwrap();
     assert!(rig.shard.stats().uploads[State::Completed as usize] <= records_max * 3 / 4);
+}
+
+#[test]
+fn long_metadata_counts_against_the_memory_for_uploads() {
+    let mut rig = Rig::new(ShardConfig { upload_bytes_max: 30_000, ..config() });
+    let long =
+        UploadSpec { metadata: BTreeMap::from([("k".to_owned(), "v".repeat(8_000))]), ..spec() };
+    let open: Vec<_> = (0..4).map(|_| rig.upload(long.clone())).collect();
+    let (_, call) = rig.initiate(spec());
+    assert_eq!(rig.replies[&call].as_ref().unwrap_err().reason, Reason::TooManyUploads);
+    rig.abort(open[0]).unwrap();
+    rig.upload(spec());
+    assert_eq!(rig.state(open[0]), State::Aborted);
 }
 
 #[test]

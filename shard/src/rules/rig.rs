@@ -87,6 +87,7 @@ pub(super) fn config() -> ShardConfig {
         hold_bytes: 50,
         uploads_max: 8,
         ended_max: 2,
+        upload_bytes_max: 1 << 20,
         streams_max: 16,
         waiting_max: 8,
         chunk_records_max: 100,

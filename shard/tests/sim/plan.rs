@@ -67,6 +67,7 @@ impl Plan {
             hold_bytes,
             uploads_max: 64,
             ended_max: rng.pick(&[0, 1, 3, 64]),
+            upload_bytes_max: 1 << 20,
             streams_max: rng.between(3, 32) as usize,
             waiting_max: rng.between(1, 12) as usize,
             chunk_records_max: 400,

@@ -46,6 +46,7 @@ fn config() -> ShardConfig {
         hold_bytes: CHUNK_BYTES_MAX,
         uploads_max: 4,
         ended_max: 4,
+        upload_bytes_max: 1 << 20,
         streams_max: 4,
         waiting_max: 4,
         chunk_records_max: 100_000,

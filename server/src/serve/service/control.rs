@@ -39,8 +39,12 @@ impl Control {
     {
         let call = *request.extensions().get::<Call>().expect("dispatch puts it there");
         let work = work(Rc::clone(&self.0), call, request.into_inner());
+        let service = Rc::clone(&self.0);
         SendWrapper::new(async move {
-            work.await.map(Response::new).map_err(|refusal| status(&refusal))
+            work.await.map(Response::new).map_err(|refusal| {
+                service.metrics.refused(refusal.reason);
+                status(&refusal)
+            })
         })
     }
 }

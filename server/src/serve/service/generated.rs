@@ -8,22 +8,25 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_channel::mpsc;
 use http::Response;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
-use sluice_io::{
-    edge::request::{EdgeBody, EdgeReply},
-    reactor::task,
+use sluice_io::{edge::request::EdgeReply, reactor::task};
+use sluice_proto::{
+    error::{Reason, Refusal},
+    grpc::frame::{PREFIX_BYTES, parse_prefix},
+    limits::CONTROL_MESSAGE_BYTES_MAX,
 };
 use tonic::{Status, server::NamedService};
 use tower_service::Service;
 
-use super::reply::h2_error::Gone;
-
-/// Pieces of a small request that wait for the service.
-const PIECES_MAX: usize = 16;
+use super::{
+    intake::{Failed, Inflow},
+    reply::h2_error::Gone,
+    until_gone,
+};
 
 pub(crate) type Answering = Pin<Box<dyn Future<Output = Response<tonic::body::Body>>>>;
 type Handler = Box<dyn Fn(http::Request<tonic::body::Body>) -> Answering>;
@@ -75,39 +78,90 @@ impl Generated {
         self.0.insert(name, Box::new(handler));
     }
 
-    /// Serves a request, if its service is here: the answer's gRPC code.
+    fn find(&self, path: &str) -> Result<&Handler, Refusal> {
+        let name = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+        let handler = name.and_then(|(name, _)| self.0.get(name));
+        handler.ok_or_else(|| Refusal::new(Reason::MethodUnknown, "no such method"))
+    }
+
+    /// Serves a request whose message is read as it comes: the answer's gRPC code.
     pub(super) async fn serve(
         &self,
         head: http::request::Parts,
-        body: EdgeBody,
+        inflow: Inflow,
         reply: &mut EdgeReply,
-    ) -> Option<Result<i32, Gone>> {
-        let name = head.uri.path().strip_prefix('/')?.split_once('/')?.0;
-        let handler = self.0.get(name)?;
-        let (pieces, incoming) = mpsc::channel(PIECES_MAX);
-        let pump = task::spawn_local(pump(body, pieces)).cancel_on_drop();
+    ) -> Result<i32, Failed> {
+        let handler = self.find(head.uri.path())?;
+        // Room for one piece.
+        let (pieces, incoming) = mpsc::channel(0);
+        let pump = task::spawn_local(pump(inflow, pieces)).cancel_on_drop();
         let request = http::Request::from_parts(head, tonic::body::Body::new(Incoming(incoming)));
-        let response = handler(request).await;
-        let sent = send(response, reply).await;
+        let response = until_gone(reply, async { Ok(handler(request).await) }).await?;
+        let code = send(response, reply).await?;
         drop(pump);
-        Some(sent)
+        Ok(code)
+    }
+
+    /// Serves one of the contract's unary calls: the answer's gRPC code.
+    pub(super) async fn serve_unary(
+        &self,
+        head: http::request::Parts,
+        inflow: Inflow,
+        reply: &mut EdgeReply,
+    ) -> Result<i32, Failed> {
+        let handler = self.find(head.uri.path())?;
+        let message = until_gone(reply, read_whole(inflow)).await?;
+        let message = tonic::body::Body::new(http_body_util::Full::new(message));
+        let request = http::Request::from_parts(head, message);
+        let response = until_gone(reply, async { Ok(handler(request).await) }).await?;
+        if response.headers().get("grpc-status").is_some_and(|code| code == INTERNAL) {
+            // Nothing of ours answers so: the generated code could not decode it.
+            let text = "the message can't be read";
+            return Err(Refusal::new(Reason::FieldInvalid, text).into());
+        }
+        Ok(send(response, reply).await?)
     }
 }
 
+/// gRPC's INTERNAL.
+const INTERNAL: &str = "13";
+
+/// The one message of a unary call, with its prefix. It fits into the stream's first window, so
+/// nothing is given back before it is whole.
+async fn read_whole(mut inflow: Inflow) -> Result<Bytes, Failed> {
+    let mut whole = BytesMut::new();
+    while let Some(piece) = inflow.next().await? {
+        if whole.len() + piece.len() > PREFIX_BYTES + CONTROL_MESSAGE_BYTES_MAX {
+            let text = format!("a message has at most {CONTROL_MESSAGE_BYTES_MAX} bytes");
+            let refusal = Refusal::new(Reason::FieldInvalid, text);
+            return Err(refusal.with("max_message_bytes", CONTROL_MESSAGE_BYTES_MAX).into());
+        }
+        whole.extend_from_slice(&piece);
+    }
+    let prefix = whole.first_chunk().copied().ok_or_else(super::not_one_message)?;
+    let message_bytes = parse_prefix(prefix, CONTROL_MESSAGE_BYTES_MAX as u64)?;
+    if whole.len() - PREFIX_BYTES != message_bytes as usize {
+        return Err(super::not_one_message().into());
+    }
+    Ok(whole.freeze())
+}
+
 /// Carries a request's payload to wherever the service reads it.
-async fn pump(mut body: EdgeBody, mut pieces: mpsc::Sender<Result<Bytes, Status>>) {
-    while let Some(read) = body.next().await {
-        let piece = read.map(|piece| {
-            body.release(piece.len());
+async fn pump(mut inflow: Inflow, mut pieces: mpsc::Sender<Result<Bytes, Status>>) {
+    loop {
+        let piece = match inflow.next().await {
             // Small, and it may stay: it must not pin its block.
-            Bytes::copy_from_slice(&piece)
-        });
-        let is_cut = piece.is_err();
-        let piece = piece.map_err(|cut| Status::cancelled(cut.to_string()));
-        let has_room = poll_fn(|cx| pieces.poll_ready(cx)).await;
-        if has_room.and_then(|()| pieces.start_send(piece)).is_err() || is_cut {
+            Ok(Some(piece)) => Ok(Bytes::copy_from_slice(&piece)),
+            Ok(None) => return,
+            Err(_gone) => Err(Status::cancelled("the client is gone")),
+        };
+        let is_last = piece.is_err();
+        let sent = pieces.start_send(piece);
+        // Its window pays for it until the service has taken it.
+        if sent.is_err() || is_last || poll_fn(|cx| pieces.poll_ready(cx)).await.is_err() {
             return;
         }
+        inflow.give_back();
     }
 }
 
@@ -140,7 +194,10 @@ async fn send(response: Response<tonic::body::Body>, reply: &mut EdgeReply) -> R
     }
     reply.head(Response::from_parts(head, ()), false)?;
     let mut trailers = http::HeaderMap::new();
-    while let Some(frame) = body.frame().await {
+    loop {
+        let next = async { Ok(body.frame().await) };
+        let next = until_gone(reply, next).await.map_err(|_gone| Gone)?;
+        let Some(frame) = next else { break };
         match frame.map_err(|_status| Gone)?.into_data() {
             Ok(bytes) => reply.send(bytes).await?,
             Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),

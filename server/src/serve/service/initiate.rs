@@ -17,7 +17,7 @@ use sluice_shard::{
 
 use super::{
     Call, Service,
-    intake::{Failed, Inflow, Intake, Part, Source, Target},
+    intake::{Failed, Inflow, Intake, Part, Source, Target, read_head},
     spec, view,
 };
 use crate::serve::switch::Message;
@@ -57,7 +57,7 @@ pub(super) async fn initiate(
     let max_bytes = service.offer.max_chunk_bytes;
     // The exact limit is named below, where the field is known.
     let mut decoder = InitiateDecoder::new(u64::from(u32::MAX));
-    let (request, payload_bytes) = read_request(&mut decoder, inflow).await?;
+    let (request, payload_bytes) = read_head(&mut decoder, inflow, request).await?;
     if let Some(bytes) = payload_bytes.filter(|&bytes| bytes > max_bytes) {
         let message = format!("a payload has at most {max_bytes} bytes");
         let refusal = Refusal::new(Reason::ChunkTooLarge, message).field("payload");
@@ -76,29 +76,22 @@ pub(super) async fn initiate(
     Ok(frame_reply(&response(service, call, &upload, duplicate)))
 }
 
-async fn read_request(
-    decoder: &mut InitiateDecoder,
-    inflow: &mut Inflow,
-) -> Result<(Box<pb::InitiateUploadRequest>, Option<u64>), Failed> {
-    loop {
-        match decoder.next_event()? {
-            Some(InitiateEvent::Request { request, payload_bytes }) => {
-                return Ok((request, payload_bytes));
-            }
-            Some(_) => unreachable!("the request comes first"),
-            None => inflow.give_back(),
+type Request = (Box<pb::InitiateUploadRequest>, Option<u64>);
+
+fn request(decoder: &mut InitiateDecoder) -> Result<Option<Request>, Refusal> {
+    match decoder.next_event()? {
+        Some(InitiateEvent::Request { request, payload_bytes }) => {
+            Ok(Some((request, payload_bytes)))
         }
-        if !inflow.read_into(decoder).await? {
-            decoder.finish()?;
-            return Err(super::not_one_message().into());
-        }
+        Some(_) => unreachable!("the request comes first"),
+        None => Ok(None),
     }
 }
 
 async fn read_to_end(decoder: &mut InitiateDecoder, inflow: &mut Inflow) -> Result<(), Failed> {
     loop {
         while decoder.next_event()?.is_some() {}
-        inflow.give_back();
+        decoder.unpin();
         if !inflow.read_into(decoder).await? {
             return Ok(decoder.finish()?);
         }
@@ -141,16 +134,31 @@ async fn fill(
     let target = Target { owner, upload_id, number: 0 };
     let header = ChunkHeader { is_last: true, data_bytes: bytes, ..ChunkHeader::default() };
     let wait = Some(call.wait_until_ms());
+    let nameless = upload.record.spec.request_id.is_none().then_some((service, owner, upload_id));
+    let unheard = Unheard(nameless);
     let intake = Intake::begin(service, inflow, decoder, header, target, wait)?;
-    let result = intake.run().await;
-    let is_nameless = upload.record.spec.request_id.is_none();
-    if result.is_err() && is_nameless {
-        // The client never hears of this upload: nobody could go on with it.
-        let call = service.switch.nobody();
-        let event = Event::Abort { call, tenant: String::new(), upload_id };
-        service.switch.post(owner, Message::Event(event));
+    intake.run().await?;
+    unheard.heard();
+    Ok(())
+}
+
+/// Gives up an upload whose client never hears of it, so that nobody could go on with it.
+struct Unheard<'a>(Option<(&'a Service, u16, UploadId)>);
+
+impl Unheard<'_> {
+    fn heard(mut self) {
+        self.0 = None;
     }
-    result.map(drop)
+}
+
+impl Drop for Unheard<'_> {
+    fn drop(&mut self) {
+        if let Some((service, owner, upload_id)) = self.0 {
+            let call = service.switch.nobody();
+            let event = Event::Abort { call, tenant: String::new(), upload_id };
+            service.switch.post(owner, Message::Event(event));
+        }
+    }
 }
 
 /// The upload as it is now.

@@ -26,7 +26,7 @@ use sluice_shard::{
     event::ChunkOpen,
 };
 
-use super::Service;
+use super::{Service, reply::h2_error::Gone};
 use crate::{
     metrics::{ChunkResult, Level, ShardMetrics, Stage},
     serve::switch::{Message, ReaderHandle},
@@ -81,6 +81,12 @@ impl From<Refusal> for Failed {
     }
 }
 
+impl From<Gone> for Failed {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
+
 /// A request's body, and what of it is still ours to give back.
 pub(super) struct Inflow {
     body: EdgeBody,
@@ -113,19 +119,29 @@ impl Inflow {
         source: &mut impl Source,
         cx: &mut Context<'_>,
     ) -> Poll<Result<bool, Failed>> {
+        let piece = ready!(self.poll_next(cx))?;
+        Poll::Ready(Ok(piece.map(|piece| source.push(piece)).is_some()))
+    }
+
+    /// The next piece, held until it is [given back](Self::give_back); `None` once the client
+    /// sends no more.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Failed> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Failed>> {
         if self.ended {
-            return Poll::Ready(Ok(false));
+            return Poll::Ready(Ok(None));
         }
         match ready!(self.body.poll_next(cx)) {
             Some(Ok(piece)) => {
                 self.held_bytes += piece.len();
-                source.push(piece);
-                Poll::Ready(Ok(true))
+                Poll::Ready(Ok(Some(piece)))
             }
             Some(Err(_cut)) => Poll::Ready(Err(Failed::Gone)),
             None => {
                 self.ended = true;
-                Poll::Ready(Ok(false))
+                Poll::Ready(Ok(None))
             }
         }
     }
@@ -150,8 +166,10 @@ pub(super) struct Intake<'a, S> {
     parked: bool,
     /// The end of the message, once it was decoded.
     trailer: Option<Trailer>,
-    /// The owner was told of the end, or needs no cut any more.
+    /// The owner was told of the end.
     settled: bool,
+    /// The owner has spoken its last word.
+    answered: bool,
     handed_bytes: u64,
     watch: RateWatch,
 }
@@ -197,6 +215,7 @@ impl<'a, S: Source> Intake<'a, S> {
             parked: false,
             trailer: None,
             settled: false,
+            answered: false,
             handed_bytes: 0,
             watch: RateWatch::new(),
         })
@@ -208,10 +227,6 @@ impl<'a, S: Source> Intake<'a, S> {
         let result = poll_fn(|cx| self.poll(cx)).await;
         let took = Duration::from_micros(timer::now_us() - began_us);
         count(&self.service.metrics, &result, took);
-        if !self.settled {
-            let event = Event::ChunkCut { stream: self.reader.key() };
-            self.service.switch.post(self.owner, Message::Event(event));
-        }
         result
     }
 
@@ -270,11 +285,11 @@ impl<'a, S: Source> Intake<'a, S> {
                 self.parked = true;
             }
             StreamReply::Acked(ack) => {
-                self.settled = true;
+                (self.settled, self.answered) = (true, true);
                 return Ok(Some(ack));
             }
             StreamReply::Refused(refusal) => {
-                self.settled = true;
+                (self.settled, self.answered) = (true, true);
                 return Err(refusal.into());
             }
         }
@@ -335,6 +350,16 @@ impl<'a, S: Source> Intake<'a, S> {
     }
 }
 
+/// Also when the client is gone and nobody polls it any more.
+impl<S> Drop for Intake<'_, S> {
+    fn drop(&mut self) {
+        if !self.answered {
+            let event = Event::ChunkCut { stream: self.reader.key() };
+            self.service.switch.post(self.owner, Message::Event(event));
+        }
+    }
+}
+
 fn count(metrics: &ShardMetrics, result: &Result<ChunkAck, Failed>, took: Duration) {
     match result {
         Ok(ack) => {
@@ -379,5 +404,38 @@ impl RateWatch {
             self.slow_ticks += 1;
         }
         self.slow_ticks >= SLOW_TICKS_MAX
+    }
+}
+
+/// A message's head, from the stream's first byte, has to be here in this time.
+const HEAD_MS: u64 = 30_000;
+
+/// Reads on until `next` finds a message's head.
+///
+/// What is read stays within the stream's first window, so an endless head ends by itself; and it
+/// is copied, so a slow one pins no block.
+pub(super) async fn read_head<S: Source, T>(
+    source: &mut S,
+    inflow: &mut Inflow,
+    next: impl Fn(&mut S) -> Result<Option<T>, Refusal>,
+) -> Result<T, Failed> {
+    let reading = async {
+        loop {
+            if let Some(head) = next(source)? {
+                return Ok(head);
+            }
+            source.unpin();
+            if !inflow.read_into(source).await? {
+                source.finish()?;
+                return Err(super::not_one_message().into());
+            }
+        }
+    };
+    match timer::deadline(reading, Duration::from_millis(HEAD_MS)).await {
+        Ok(read) => read,
+        Err(_elapsed) => {
+            let message = format!("the head of the message took longer than {HEAD_MS} ms");
+            Err(Refusal::new(Reason::Rate, message).retry_after_ms(super::RETRY_AFTER_MS).into())
+        }
     }
 }

@@ -11,6 +11,7 @@ mod view;
 
 use std::{
     cell::OnceCell,
+    future::poll_fn,
     net::{IpAddr, SocketAddr},
     rc::Rc,
     sync::Arc,
@@ -18,7 +19,10 @@ use std::{
 };
 
 use http::{HeaderMap, Method as HttpMethod, header::CONTENT_TYPE};
-use sluice_io::{edge::request::EdgeRequest, reactor::timer};
+use sluice_io::{
+    edge::request::{EdgeReply, EdgeRequest},
+    reactor::timer,
+};
 use sluice_proto::{
     error::{Reason, Refusal},
     ids::{NodeId, StoreId, UploadId},
@@ -180,27 +184,29 @@ async fn answer(
 ) -> i32 {
     let EdgeRequest { mut head, body, mut reply } = request;
     let call = Call { local_ip, deadline_ms: deadline_ms(&head.headers) };
-    let answered = match check(&head) {
-        Err(refusal) => {
-            drop(body);
-            Err(Failed::Refused(refusal))
+    let mut inflow = Inflow::new(body);
+    let answered = match (check(&head), method) {
+        (Err(refusal), _) => Err(Failed::Refused(refusal)),
+        (Ok(()), Method::UploadChunk) => {
+            let work = upload_chunk::upload_chunk(service, &call, &mut inflow);
+            until_gone(&mut reply, work).await
         }
-        Ok(()) => match method {
-            Method::UploadChunk => {
-                upload_chunk::upload_chunk(service, &call, &mut Inflow::new(body)).await
+        (Ok(()), Method::InitiateUpload) => {
+            let work = initiate::initiate(service, &call, &mut inflow);
+            until_gone(&mut reply, work).await
+        }
+        (Ok(()), _) => {
+            head.extensions.insert(call);
+            let generated = service.generated.get().expect("made before any listener");
+            let served = match method {
+                Method::Other => generated.serve(head, inflow, &mut reply).await,
+                _ => generated.serve_unary(head, inflow, &mut reply).await,
+            };
+            match served {
+                Ok(code) => return code,
+                Err(failed) => Err(failed),
             }
-            Method::InitiateUpload => {
-                initiate::initiate(service, &call, &mut Inflow::new(body)).await
-            }
-            _ => {
-                head.extensions.insert(call);
-                let generated = service.generated.get().expect("made before any listener");
-                match generated.serve(head, body, &mut reply).await {
-                    Some(answered) => return answered.unwrap_or(CANCELLED),
-                    None => Err(Failed::Refused(unknown_method())),
-                }
-            }
-        },
+        }
     };
     let answer = match answered {
         Ok(message) => Ok(message),
@@ -220,6 +226,19 @@ async fn answer(
     }
 }
 
+/// Works on an answer as long as somebody waits for it: else work would pile up behind a store
+/// that can't be written, while its clients come and go.
+async fn until_gone<T>(
+    reply: &mut EdgeReply,
+    work: impl Future<Output = Result<T, Failed>>,
+) -> Result<T, Failed> {
+    let gone = async {
+        poll_fn(|cx| reply.poll_gone(cx)).await;
+        Err(Failed::Gone)
+    };
+    futures_lite::future::or(work, gone).await
+}
+
 /// Whether it is gRPC, in an encoding that is taken.
 fn check(head: &http::request::Parts) -> Result<(), Refusal> {
     if head.method != HttpMethod::POST {
@@ -236,10 +255,6 @@ fn check(head: &http::request::Parts) -> Result<(), Refusal> {
             Err(Refusal::new(Reason::CompressionUnsupported, text))
         }
     }
-}
-
-fn unknown_method() -> Refusal {
-    Refusal::new(Reason::MethodUnknown, "no such method")
 }
 
 fn not_one_message() -> Refusal {

@@ -10,7 +10,7 @@ use sluice_shard::effect::ChunkAck;
 
 use super::{
     Call, Service,
-    intake::{Failed, Inflow, Intake, Part, Source, Target},
+    intake::{Failed, Inflow, Intake, Part, Source, Target, read_head},
     view,
 };
 
@@ -50,7 +50,7 @@ pub(super) async fn upload_chunk(
     inflow: &mut Inflow,
 ) -> Result<Bytes, Failed> {
     let mut decoder = ChunkDecoder::new(DATA_BYTES_MAX);
-    let header = read_header(&mut decoder, inflow).await?;
+    let header = read_head(&mut decoder, inflow, header).await?;
     let (upload_id, number) = header.ids()?;
     let owner = service.owner(&upload_id)?;
     let target = Target { owner, upload_id, number: number.get() };
@@ -60,20 +60,11 @@ pub(super) async fn upload_chunk(
     Ok(frame_reply(&response(service, ack)))
 }
 
-async fn read_header(
-    decoder: &mut ChunkDecoder,
-    inflow: &mut Inflow,
-) -> Result<ChunkHeader, Failed> {
-    loop {
-        match decoder.next_event()? {
-            Some(ChunkEvent::Header(header)) => return Ok(header),
-            Some(_) => unreachable!("a header comes first"),
-            None => inflow.give_back(),
-        }
-        if !inflow.read_into(decoder).await? {
-            decoder.finish()?;
-            return Err(super::not_one_message().into());
-        }
+fn header(decoder: &mut ChunkDecoder) -> Result<Option<ChunkHeader>, Refusal> {
+    match decoder.next_event()? {
+        Some(ChunkEvent::Header(header)) => Ok(Some(header)),
+        Some(_) => unreachable!("a header comes first"),
+        None => Ok(None),
     }
 }
 
