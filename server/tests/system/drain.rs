@@ -8,6 +8,9 @@ use std::time::Duration;
 use prost::Message as _;
 use sluice_proto::error::Reason;
 use sluice_proto::pb;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::harness::{
     Calls, Ended, Kind, Options, Outcome, Pace, RawCall, Server, audit, chunk, eventually, get,
@@ -158,4 +161,48 @@ impl Watcher {
         self.0.read_exact(&mut vec![0; length as usize]).ok()?;
         Some(head[3])
     }
+}
+
+/// Calls of services that aren't the contract's, and have ended.
+fn other_calls_ended(server: &Server) -> u64 {
+    let page = get(&server.admin(), "/status.json").unwrap().body;
+    let status: serde_json::Value = serde_json::from_str(&page).unwrap();
+    status["rpc"]["other"]["count"].as_u64().unwrap_or(0)
+}
+
+/// It would outlive its client, and an open one would hold up every end.
+#[test]
+fn a_health_watch_ends_with_its_client_and_with_the_server() {
+    let mut server = Server::start(Options::default());
+    let runtime = runtime();
+    let url = format!("http://{}", server.address());
+    let watch = || {
+        runtime.block_on(async {
+            let channel = tonic::transport::Endpoint::from_shared(url.clone()).unwrap();
+            let mut health = HealthClient::new(channel.connect_lazy());
+            let request = HealthCheckRequest { service: String::new() };
+            let mut watched = health.watch(request).await.unwrap().into_inner();
+            let first = watched.message().await.unwrap().unwrap();
+            assert_eq!(first.status(), ServingStatus::Serving);
+            watched
+        })
+    };
+    drop(watch());
+    drop(watch());
+    eventually(|| {
+        let ended = other_calls_ended(&server);
+        (ended < 2).then(|| format!("{ended} of two watches ended whose clients are gone"))
+    });
+
+    let mut watched = watch();
+    server.signal_terminate();
+    let last = runtime.block_on(async {
+        let mut last = None;
+        while let Ok(Some(told)) = watched.message().await {
+            last = Some(told.status());
+        }
+        last
+    });
+    assert_eq!(last, Some(ServingStatus::NotServing));
+    assert!(server.wait().success());
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use prost::Message as _;
 use sluice_proto::error::Reason;
+use sluice_proto::pb;
 
 use super::{Scene, assert_refused};
 use crate::harness::{RawAnswer, RawCall, chunk, message, noise};
@@ -197,4 +198,29 @@ fn garbage_instead_of_http2_ends_its_own_connection_alone() {
     // Whoever says nothing at all keeps nobody from being served.
     let _silent = TcpStream::connect(scene.server.address()).unwrap();
     scene.end();
+}
+
+#[test]
+fn a_control_call_is_one_message_that_can_be_read() {
+    let scene = Scene::start();
+    let address = scene.server.address();
+    let ask = |body: Vec<u8>| {
+        let call = scene.runtime.block_on(RawCall::open(&address, "GetUploadStatus", &[]));
+        call.send(body);
+        scene.runtime.block_on(call.end()).refusal
+    };
+    let valid = pb::GetUploadStatusRequest { upload_id: "x".into(), ..Default::default() };
+    let valid = message(0, &valid.encode_to_vec());
+    for (body, why) in [
+        (Vec::new(), "exactly one message"),
+        (message(0, &[0xff; 9]), "can't be read"),
+        ([&valid[..], &valid[..]].concat(), "exactly one message"),
+        (valid[..valid.len() - 1].to_vec(), "exactly one message"),
+        (message(0, &vec![0; 60 << 10]), "at most"),
+    ] {
+        let refusal = ask(body);
+        assert_eq!(refusal.reason, Some(Reason::FieldInvalid), "{why}: {refusal:?}");
+        assert!(refusal.message.contains(why), "{refusal:?}");
+    }
+    assert_eq!(ask(valid).reason, Some(Reason::UploadUnknown));
 }
