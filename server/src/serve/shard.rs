@@ -175,14 +175,14 @@ impl Parts {
 
     /// Gives signs of life, unused memory back, and counts how busy and how late the shard is.
     async fn look_after(self, process: Arc<Process>) {
-        let busy_before = Cell::new(task::busy());
+        let busy_before = Cell::new(task::cpu_time());
         loop {
             let before_us = timer::now_us();
             process.beat(self.index, before_us / 1000);
             timer::sleep(TICK).await;
             let slept = Duration::from_micros(timer::now_us() - before_us);
             self.metrics.stalled(slept.saturating_sub(TICK));
-            let busy = task::busy();
+            let busy = task::cpu_time();
             self.metrics.busy(busy.saturating_sub(busy_before.replace(busy)));
             self.edge.trim();
         }
