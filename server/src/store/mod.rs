@@ -1,6 +1,7 @@
 //! What is durable of the uploads of one store, in one SQLite file.
 //!
-//! Says in SQL what [`StoredUpload::apply`] says in memory; a test holds the two together.
+//! Says in SQL what `StoredUpload::apply` of the shard says in memory; a test holds the two
+//! together.
 //!
 //! Invariants: a step is taken once, in the order of its `rev`; a process that was succeeded
 //! takes none.
