@@ -165,6 +165,32 @@ pub enum Effect {
     },
 }
 
+impl Effect {
+    /// The operation whose end the shard waits for, if it does.
+    #[must_use]
+    pub fn op(&self) -> Option<OpId> {
+        match *self {
+            Self::Record { op, .. }
+            | Self::Load { op, .. }
+            | Self::Claim { op, .. }
+            | Self::Finish { op, .. }
+            | Self::Release { op, .. }
+            | Self::CloseBody { op, .. }
+            | Self::DropBody { op, .. }
+            | Self::Place { op, .. }
+            | Self::Hash { op, .. }
+            | Self::Seal { op, .. }
+            | Self::RemovePartial { op, .. } => Some(op),
+            Self::Stream { .. }
+            | Self::Reply { .. }
+            | Self::OpenBody { .. }
+            | Self::Append { .. }
+            | Self::FreeMemory { .. }
+            | Self::RemoveSegment { .. } => None,
+        }
+    }
+}
+
 /// Where one attempt's bytes are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyPlace {

@@ -194,7 +194,7 @@ impl Rig {
     }
 
     pub(super) fn fail(&mut self, effect: &Effect, failure: Failure) {
-        self.event(Event::Done { op: op_of(effect), result: Err(failure) });
+        self.event(Event::Done { op: effect.op().expect("it has an end"), result: Err(failure) });
     }
 
     /// Does whatever is asked for until nothing is.
@@ -213,7 +213,7 @@ impl Rig {
     }
 
     fn perform(&mut self, effect: Effect) -> (OpId, Outcome) {
-        let op = op_of(&effect);
+        let op = effect.op().expect("it has an end");
         match effect {
             Effect::Record { upload_id, first_rev, wall_ms, steps, .. } => {
                 self.store(upload_id, first_rev, wall_ms, &steps);
@@ -418,22 +418,5 @@ impl Rig {
     /// The object's bytes.
     pub(super) fn object(&self, upload_id: UploadId) -> &[u8] {
         &self.objects[&upload_id].0
-    }
-}
-
-fn op_of(effect: &Effect) -> OpId {
-    match *effect {
-        Effect::Record { op, .. }
-        | Effect::Load { op, .. }
-        | Effect::Claim { op, .. }
-        | Effect::Finish { op, .. }
-        | Effect::Release { op, .. }
-        | Effect::CloseBody { op, .. }
-        | Effect::DropBody { op, .. }
-        | Effect::Place { op, .. }
-        | Effect::Hash { op, .. }
-        | Effect::Seal { op, .. }
-        | Effect::RemovePartial { op, .. } => op,
-        ref other => unreachable!("{other:?} has no end"),
     }
 }

@@ -6,7 +6,7 @@ use sluice_shard::{
     config::{Objects, Spool},
     effect::{BodyPlace, CallReply, PlaceFrom, StreamReply},
     event::{Failure, Outcome},
-    keys::{BodyId, CallId, OpId, StreamKey},
+    keys::{BodyId, CallId, StreamKey},
     record::State,
 };
 
@@ -165,7 +165,7 @@ impl World {
 
     /// An effect ends.
     pub(crate) fn end(&mut self, life: u64, effect: Effect, fate: Fate) {
-        let op = op_of(&effect);
+        let op = effect.op();
         let outcome = self.perform(life, effect, fate).unwrap_or(Outcome::Done);
         if self.rng.per_myriad(self.weather.crash) {
             return self.crash(life);
@@ -309,22 +309,5 @@ impl World {
             _ => {}
         }
         self.inboxes[owed.client].push_back(Answer::Call(call, result));
-    }
-}
-
-fn op_of(effect: &Effect) -> Option<OpId> {
-    match *effect {
-        Effect::Record { op, .. }
-        | Effect::Load { op, .. }
-        | Effect::Claim { op, .. }
-        | Effect::Finish { op, .. }
-        | Effect::Release { op, .. }
-        | Effect::CloseBody { op, .. }
-        | Effect::DropBody { op, .. }
-        | Effect::Place { op, .. }
-        | Effect::Hash { op, .. }
-        | Effect::Seal { op, .. }
-        | Effect::RemovePartial { op, .. } => Some(op),
-        _ => None,
     }
 }
