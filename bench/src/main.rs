@@ -8,7 +8,6 @@ mod plan;
 mod process;
 mod report;
 mod server;
-mod units;
 mod variant;
 
 use command::Exit;

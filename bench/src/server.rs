@@ -14,8 +14,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `command` (program, then arguments) on free ports below `folder`, and waits until it
-    /// says where it serves. Whatever an earlier run left in `folder` goes.
+    /// Starts `command` (program, then arguments) on free ports, and waits until it says where it
+    /// serves. It stores in a folder of its own below `folder`; what an earlier run left there goes.
     ///
     /// # Errors
     /// When it can't be started, or ends before it serves.
@@ -26,9 +26,11 @@ impl Server {
     ) -> io::Result<Self> {
         let (program, arguments) =
             command.split_first().ok_or_else(|| io::Error::other("no command for the server"))?;
-        match fs::remove_dir_all(folder) {
+        // Whatever else lies in the folder that was named isn't ours to remove.
+        let folder = folder.join("sluice-bench-server");
+        match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => fs::create_dir_all(folder)?,
+            _ => fs::create_dir_all(&folder)?,
         }
         let log = folder.join("log");
         let mut process = Command::new(program)
@@ -50,7 +52,7 @@ impl Server {
             let message = format!("the server ended before it served: {}", log.display());
             return Err(io::Error::other(message));
         };
-        Ok(Self { process, address, folder: folder.to_owned() })
+        Ok(Self { process, address, folder })
     }
 
     /// Where it serves.

@@ -20,7 +20,7 @@ pub struct Arguments {
     /// How a server is started; its addresses and data directory are put behind.
     #[arg(long, value_name = "COMMAND", default_value = "target/release/sluice serve")]
     server_command: String,
-    /// Where the servers store; emptied before every run.
+    /// Below which the servers store; what they stored goes after every run.
     #[arg(long, value_name = "FOLDER")]
     folder: PathBuf,
     /// Runs of each server.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use sluice_proto::units;
 use tokio::runtime::Builder;
 
 use crate::command::{Exit, show};
@@ -11,7 +12,6 @@ use crate::payload::Payload;
 use crate::plan::Plan;
 use crate::process::{self, Watch};
 use crate::report::{self, Cpus, Report, Setup};
-use crate::units::{parse_duration, parse_size};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -35,10 +35,10 @@ pub struct LoadFlags {
     #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = count())]
     uploads: u32,
     /// Size of each upload.
-    #[arg(long, value_name = "SIZE", default_value = "64 MiB", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", default_value = "64 MiB", value_parser = size)]
     upload_size: u64,
     /// Size of a chunk; the last of an upload may be smaller.
-    #[arg(long, value_name = "SIZE", default_value = "8 MiB", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", default_value = "8 MiB", value_parser = size)]
     chunk_size: u64,
     /// Chunks of one upload in flight.
     #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = count())]
@@ -50,7 +50,7 @@ pub struct LoadFlags {
     #[arg(long, value_name = "COUNT", default_value_t = 8, value_parser = count())]
     rounds: u32,
     /// Time in which new uploads begin, instead of a number of rounds.
-    #[arg(long, value_name = "TIME", conflicts_with = "rounds", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", conflicts_with = "rounds", value_parser = duration)]
     duration: Option<Duration>,
     /// Rounds before, which aren't measured.
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
@@ -62,6 +62,16 @@ pub struct LoadFlags {
 
 fn count() -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=65_536)
+}
+
+fn size(text: &str) -> Result<u64, &'static str> {
+    let bytes = units::parse_size(text).filter(|&bytes| bytes > 0);
+    bytes.ok_or("not a size such as 8 MiB or 100 MB")
+}
+
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    let time = units::parse_duration(text).filter(|time| !time.is_zero());
+    time.ok_or("not a duration such as 10 s or 2 min")
 }
 
 /// Why there is no report.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::report::Report;
-use crate::units::format_size;
+use sluice_proto::units::format_size;
 
 /// All runs of one variant, by round.
 #[derive(Debug, Clone, Serialize)]

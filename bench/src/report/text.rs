@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::report::{Latency, Report, Side};
-use crate::units::format_size;
+use sluice_proto::units::format_size;
 
 /// Some lines, the last with its newline.
 pub fn text(report: &Report) -> String {
