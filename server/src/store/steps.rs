@@ -160,7 +160,10 @@ fn put_chunk(
 ) -> rusqlite::Result<()> {
     let [kind, segment, offset, bytes] = codec::place_columns(chunk.place);
     conn.prepare_cached(
-        "INSERT OR REPLACE INTO chunks VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "INSERT OR REPLACE INTO chunks (
+            upload, number, attempt, bytes, crc64nvme, crc32c, sha256,
+            place, place_segment, place_offset, place_bytes
+         ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?
     .execute(params![
         upload,
