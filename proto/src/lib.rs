@@ -13,3 +13,4 @@ pub mod grpc;
 pub mod ids;
 pub mod limits;
 pub mod pb;
+pub mod units;

@@ -45,8 +45,20 @@ impl Placement {
 
     /// The shard whose store holds the upload; `None` if the id was never ours.
     pub fn owner(&self, upload_id: &UploadId) -> Option<u16> {
-        let store = upload_id.store().0;
-        (upload_id.node() == self.node && store < self.stores).then_some(store % self.shards)
+        let store = upload_id.store();
+        let is_ours = upload_id.node() == self.node && store.0 < self.stores;
+        is_ours.then(|| self.shard_of(store))
+    }
+
+    /// The shard that a store is dealt to.
+    pub fn shard_of(&self, store: StoreId) -> u16 {
+        store.0 % self.shards
+    }
+
+    /// One of the stores that a shard owns, by chance.
+    pub fn pick(&self, shard: u16, chance: u16) -> StoreId {
+        let owned = (self.stores - shard).div_ceil(self.shards);
+        StoreId(shard + chance % owned * self.shards)
     }
 
     /// The stores that a shard owns.
@@ -65,7 +77,8 @@ mod tests {
             let placement = Placement::new(7, shards, STORES_DEFAULT);
             let mut owners = vec![0; usize::from(STORES_DEFAULT)];
             for shard in 0..shards {
-                for store in placement.stores_of(shard) {
+                for (nth, store) in placement.stores_of(shard).enumerate() {
+                    assert_eq!(placement.pick(shard, nth as u16), store);
                     owners[usize::from(store.0)] += 1;
                     let id = UploadId::new(7, store, [3; 15]);
                     assert_eq!(placement.owner(&id), Some(shard));

@@ -111,6 +111,17 @@ impl Releaser {
     }
 }
 
+/// Nobody waits for the answer any more.
+#[derive(Debug, thiserror::Error)]
+#[error("the client is gone")]
+pub struct Gone;
+
+impl From<h2::Error> for Gone {
+    fn from(_: h2::Error) -> Self {
+        Self
+    }
+}
+
 /// The way to answer. Dropped unfinished, the client sees a reset.
 pub struct EdgeReply {
     respond: h2::server::SendResponse<Bytes>,
@@ -131,8 +142,8 @@ impl EdgeReply {
     /// Sends the answer's head; `end` if it is all there is.
     ///
     /// # Errors
-    /// When the client is gone.
-    pub fn head(&mut self, head: Response<()>, end: bool) -> Result<(), h2::Error> {
+    /// [`Gone`].
+    pub fn head(&mut self, head: Response<()>, end: bool) -> Result<(), Gone> {
         self.stream = Some(self.respond.send_response(head, end)?);
         Ok(())
     }
@@ -140,17 +151,17 @@ impl EdgeReply {
     /// Sends bytes, as fast as the client takes them.
     ///
     /// # Errors
-    /// When the client is gone.
+    /// [`Gone`].
     ///
     /// # Panics
     /// Before [`head`](Self::head).
-    pub async fn send(&mut self, mut bytes: Bytes) -> Result<(), h2::Error> {
+    pub async fn send(&mut self, mut bytes: Bytes) -> Result<(), Gone> {
         let stream = self.stream.as_mut().expect("the head goes first");
         while !bytes.is_empty() {
             stream.reserve_capacity(bytes.len());
             let capacity = match poll_fn(|cx| stream.poll_capacity(cx)).await {
                 Some(capacity) => capacity?,
-                None => return Err(h2::Reason::CANCEL.into()),
+                None => return Err(Gone),
             };
             let some = bytes.split_to(capacity.min(bytes.len()));
             stream.send_data(some, false)?;
@@ -161,11 +172,12 @@ impl EdgeReply {
     /// Ends the answer.
     ///
     /// # Errors
-    /// When the client is gone.
+    /// [`Gone`].
     ///
     /// # Panics
     /// Before [`head`](Self::head).
-    pub fn finish(&mut self, trailers: HeaderMap) -> Result<(), h2::Error> {
-        self.stream.as_mut().expect("the head goes first").send_trailers(trailers)
+    pub fn finish(&mut self, trailers: HeaderMap) -> Result<(), Gone> {
+        let stream = self.stream.as_mut().expect("the head goes first");
+        Ok(stream.send_trailers(trailers)?)
     }
 }

@@ -10,7 +10,7 @@ use sluice_proto::pb::{self, UploadState};
 
 use crate::command::connection::runtime;
 use crate::command::{Connection, Exit, output};
-use crate::config::format_size;
+use sluice_proto::units::format_size;
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// More are of no use to a reader.

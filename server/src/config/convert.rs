@@ -9,9 +9,10 @@ use crate::config::layers::{Durability, Layer, Layers, Objects, Spool};
 use crate::config::machine::Machine;
 use crate::config::memory::MemoryDemand;
 use crate::config::raw::RawConfig;
-use crate::config::units::{format_cpus, format_size, parse_cpus, parse_duration, parse_size};
 use crate::config::{Config, Limits};
+use crate::config::{format_cpus, parse_cpus};
 use crate::placement::STORES_DEFAULT;
+use sluice_proto::units::{format_size, parse_duration, parse_size};
 
 const MEMORY_LIMIT_DEFAULT: u64 = 4 << 30;
 const SHARDS_MAX: usize = STORES_DEFAULT as usize;

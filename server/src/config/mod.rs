@@ -2,6 +2,7 @@
 //! types and units that the server runs on. Owns no component: settings are data.
 
 mod convert;
+mod cpus;
 mod error;
 mod keys;
 mod layers;
@@ -9,22 +10,18 @@ mod machine;
 mod memory;
 mod print;
 mod raw;
-mod units;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use cpus::{format_cpus, parse_cpus};
 pub use error::ConfigError;
 pub use keys::{KEYS, Key};
 pub use layers::{Coordination, Durability, Events, Layer, Layers, Metadata, Objects, Spool};
 pub use machine::{Machine, cgroup_memory_bytes};
 pub use memory::{MemoryDemand, MemorySplit};
 pub use raw::{FILE_DEFAULT, Origin, RawConfig, Setting, variable_of};
-pub use units::{
-    format_cpus, format_duration, format_size, format_size_exact, parse_cpus, parse_duration,
-    parse_size,
-};
 
 /// All settings of a server, defaults filled in and checked against each other.
 #[derive(Debug, Clone)]

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::config::units::{format_cpus, format_duration, format_size_exact};
+use sluice_proto::units::{format_duration, format_size_exact};
+
+use crate::config::format_cpus;
 use crate::config::{Config, Layer as _};
 
 impl Config {

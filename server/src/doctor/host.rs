@@ -4,7 +4,9 @@ use std::ffi::CStr;
 use std::fs;
 use std::io;
 
-use crate::config::{Config, format_size};
+use sluice_proto::units::format_size;
+
+use crate::config::Config;
 use crate::doctor::Check;
 
 /// The oldest kernel whose rings the reactor can use.

@@ -1,6 +1,8 @@
 //! The memory budget against what there is.
 
-use crate::config::{Config, Machine, cgroup_memory_bytes, format_size};
+use sluice_proto::units::format_size;
+
+use crate::config::{Config, Machine, cgroup_memory_bytes};
 use crate::doctor::Check;
 
 pub(super) fn checks(config: &Config) -> Vec<Check> {

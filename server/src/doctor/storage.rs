@@ -7,7 +7,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use crate::config::{Config, Spool, format_size};
+use sluice_proto::units::format_size;
+
+use crate::config::{Config, Spool};
 use crate::doctor::Check;
 
 const BLOCK_BYTES: usize = 4096;

@@ -4,7 +4,9 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::config::{Config, Objects, format_cpus, format_size};
+use sluice_proto::units::format_size;
+
+use crate::config::{Config, Objects, format_cpus};
 
 /// Prints where it serves and what to do next.
 pub(super) fn print(config: &Config, listen: SocketAddr, admin: SocketAddr) {

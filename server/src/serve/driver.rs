@@ -53,7 +53,8 @@ impl Driver {
                 Some(Message::Stream(stream, reply)) => self.switch.tell(stream, reply),
                 Some(Message::Released(stream, bytes)) => self.switch.release(stream, bytes),
                 Some(Message::Reply(call, result)) => self.switch.answer(call, *result),
-                None => self.apply(Event::Tick, &mut effects),
+                // The loop's beginning knows what for.
+                None => {}
             }
             // Other shards may keep it busy without end.
             task::yield_if_needed().await;

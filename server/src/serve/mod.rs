@@ -4,7 +4,7 @@
 //! its owner, `driver` feeds the rules, `perform` does what they say.
 
 mod addresses;
-mod admin;
+mod admin_port;
 mod banner;
 mod bodies;
 mod clock;
@@ -34,7 +34,7 @@ use sluice_io::{
     },
     sqlite::Database,
 };
-use sluice_proto::{limits::CONTROL_MESSAGE_BYTES_MAX, pb};
+use sluice_proto::{ids::StoreId, limits::CONTROL_MESSAGE_BYTES_MAX, pb};
 use sluice_shard::Event;
 use tokio::runtime::Runtime;
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -42,7 +42,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 pub use self::stores::StateError;
 use self::{
     process::Process,
-    service::Extras,
+    service::{AddServices, Generated},
     shard::{Common, Seed},
     stores::Stores,
 };
@@ -140,7 +140,7 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     let opened = open_state(&directory, &config, &process)
         .map_err(|source| ServeError::State { directory: config.data_dir.clone(), source })?;
     let placement = Placement::new(node, shards, stores);
-    let (reporter, extras) = extras(&runtime);
+    let (reporter, add_services) = foreign_services(&runtime);
     let common = Common {
         config: Arc::clone(&config),
         process: Arc::clone(&process),
@@ -150,7 +150,7 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
         shared_address: reserved.shared,
         own_addresses: reserved.own.clone().into(),
         runtime: runtime.handle().clone(),
-        extras,
+        add_services,
     };
     let seeds = seeds(&placement, orders, opened.loaded);
     let (listening, listens) = mpsc::channel();
@@ -196,8 +196,8 @@ fn start_admin(
     let failed = |source| ServeError::Address { address, source };
     let listener = runtime.block_on(tokio::net::TcpListener::bind(address)).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    let pages = admin::Pages { process, facts, start_ms: timer::now_ms() };
-    runtime.spawn(admin::serve(listener, Arc::new(pages)));
+    let pages = admin_port::Pages { process, facts, start_ms: timer::now_ms() };
+    runtime.spawn(admin_port::serve(listener, Arc::new(pages)));
     Ok(bound)
 }
 
@@ -229,44 +229,38 @@ fn open_state(
 /// What health is told of: the server as a whole, and its one service.
 const HEALTH_SERVICES: [&str; 2] = ["", "sluice.upload.v1.UploadService"];
 
-/// Health and reflection.
-fn extras(
-    runtime: &Runtime,
-) -> (
-    HealthReporter,
-    Extras<
-        impl service::Grpc + Send + Sync,
-        impl service::Grpc + Send + Sync,
-        impl service::Grpc + Send + Sync,
-    >,
-) {
+/// Health and reflection, and who tells health how the server is.
+fn foreign_services(runtime: &Runtime) -> (HealthReporter, AddServices) {
     let (reporter, health) = tonic_health::server::health_reporter();
     runtime.block_on(async {
         for service in HEALTH_SERVICES {
             reporter.set_service_status(service, ServingStatus::Serving).await;
         }
     });
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(
-                tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-            )
-            .with_service_name("sluice.upload.v1.UploadService")
-            .with_service_name("grpc.health.v1.Health")
-            .with_service_name("grpc.reflection.v1.ServerReflection")
-            .with_service_name("grpc.reflection.v1alpha.ServerReflection")
-    };
-    let valid = "the descriptors are made by the build";
     let max = CONTROL_MESSAGE_BYTES_MAX;
-    let extras = Extras {
-        health: health.max_decoding_message_size(max),
-        reflection: reflection().build_v1().expect(valid).max_decoding_message_size(max),
-        reflection_alpha: reflection().build_v1alpha().expect(valid).max_decoding_message_size(max),
+    let health = health.max_decoding_message_size(max);
+    let valid = "the descriptors are made by the build";
+    let v1 = reflection().build_v1().expect(valid).max_decoding_message_size(max);
+    let v1alpha = reflection().build_v1alpha().expect(valid).max_decoding_message_size(max);
+    let add = move |generated: &mut Generated| {
+        generated.add(health.clone());
+        generated.add(v1.clone());
+        generated.add(v1alpha.clone());
     };
-    (reporter, extras)
+    (reporter, Arc::new(add))
+}
+
+/// Tells of all that is served, itself included.
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
+        .with_service_name("sluice.upload.v1.UploadService")
+        .with_service_name("grpc.health.v1.Health")
+        .with_service_name("grpc.reflection.v1.ServerReflection")
+        .with_service_name("grpc.reflection.v1alpha.ServerReflection")
 }
 
 /// One for each shard, in their order.
@@ -276,8 +270,8 @@ fn seeds(
     loaded: Vec<Event>,
 ) -> Vec<Option<Seed>> {
     let mut by_shard: Vec<Vec<Event>> = orders.iter().map(|_| Vec::new()).collect();
-    for (store, event) in loaded.into_iter().enumerate() {
-        by_shard[store % usize::from(placement.shards())].push(event);
+    for (store, event) in (0..).map(StoreId).zip(loaded) {
+        by_shard[usize::from(placement.shard_of(store))].push(event);
     }
     let meshes = mesh(orders.len(), MESH_CAPACITY);
     let parts = meshes.into_iter().zip(orders).zip(by_shard);
@@ -285,17 +279,12 @@ fn seeds(
 }
 
 /// Starts the executors. Each tells by `listening` that it does, or why it can't.
-fn spawn<H, R, A>(
+fn spawn(
     config: &Config,
-    common: Common<Extras<H, R, A>>,
+    common: Common,
     seeds: Vec<Option<Seed>>,
     listening: mpsc::Sender<std::io::Result<()>>,
-) -> Result<Executors, ServeError>
-where
-    H: service::Grpc + Send + Sync,
-    R: service::Grpc + Send + Sync,
-    A: service::Grpc + Send + Sync,
-{
+) -> Result<Executors, ServeError> {
     let seeds = Arc::new(Mutex::new(seeds));
     let executors = Executors::spawn(&config.cpus, move |index, pacer| {
         let seed = seeds.lock().unwrap_or_else(PoisonError::into_inner)[index].take();

@@ -92,7 +92,7 @@ impl Performer {
         let me = self.clone();
         match effect {
             Effect::Record { op, upload_id, first_rev, wall_ms, steps } => {
-                self.spawn("record", op, async move {
+                self.spawn(["record.before", "record.after"], op, async move {
                     me.record(upload_id, first_rev, wall_ms, steps).await
                 });
             }
@@ -104,16 +104,22 @@ impl Performer {
                 task::spawn_local(loading).detach();
             }
             Effect::Claim { op, upload_id, spec, create_ms } => {
-                self.spawn("claim", op, async move { me.claim(upload_id, *spec, create_ms).await });
+                self.spawn(["claim.before", "claim.after"], op, async move {
+                    me.claim(upload_id, *spec, create_ms).await
+                });
             }
             Effect::Finish { op, record, object } => {
-                self.spawn("finish", op, async move { me.finish(*record, object).await });
+                self.spawn(["finish.before", "finish.after"], op, async move {
+                    me.finish(*record, object).await
+                });
             }
             Effect::Release { op, record } => {
-                self.spawn("release", op, async move { me.release(*record).await });
+                self.spawn(["release.before", "release.after"], op, async move {
+                    me.release(*record).await
+                });
             }
             Effect::Place { op, upload_id, from, offset, bytes } => {
-                self.spawn("place", op, async move {
+                self.spawn(["place.before", "place.after"], op, async move {
                     done(me.place(upload_id, from, offset, bytes).await)
                 });
             }
@@ -129,10 +135,12 @@ impl Performer {
                 task::spawn_background(hashing).detach();
             }
             Effect::Seal { op, record, size_bytes } => {
-                self.spawn("seal", op, async move { done(me.seal(&record, size_bytes).await) });
+                self.spawn(["seal.before", "seal.after"], op, async move {
+                    done(me.seal(&record, size_bytes).await)
+                });
             }
             Effect::RemovePartial { op, upload_id } => {
-                self.spawn("remove", op, async move {
+                self.spawn(["remove.before", "remove.after"], op, async move {
                     me.0.files.close_partial(&upload_id);
                     done(disk::remove(&me.0.files.partial_path(&upload_id)).await)
                 });
@@ -141,12 +149,18 @@ impl Performer {
         }
     }
 
-    fn spawn(&self, name: &'static str, op: OpId, work: impl Future<Output = Ended> + 'static) {
+    /// With a boundary before the work and one after it.
+    fn spawn(
+        &self,
+        [before, after]: [&'static str; 2],
+        op: OpId,
+        work: impl Future<Output = Ended> + 'static,
+    ) {
         let switch = self.0.switch.clone();
         let task = async move {
-            boundary(&format!("{name}.before"));
+            boundary(before);
             let result = work.await;
-            boundary(&format!("{name}.after"));
+            boundary(after);
             switch.post_here(Event::Done { op, result });
         };
         task::spawn_local(task).detach();

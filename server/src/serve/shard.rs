@@ -31,7 +31,7 @@ use super::{
     janitor, limits,
     perform::{Inner, Performer},
     process::{Order, Process},
-    service::{self, Extras, Service},
+    service::{self, AddServices, Service},
     stores::Stores,
     switch::{Message, Switch},
 };
@@ -55,7 +55,7 @@ pub(super) type Listening = std::sync::mpsc::Sender<io::Result<()>>;
 
 /// What all shards of a server share.
 #[derive(Clone)]
-pub(super) struct Common<X> {
+pub(super) struct Common {
     pub(super) config: Arc<Config>,
     pub(super) process: Arc<Process>,
     pub(super) placement: Placement,
@@ -64,7 +64,7 @@ pub(super) struct Common<X> {
     pub(super) shared_address: SocketAddr,
     pub(super) own_addresses: Arc<[SocketAddr]>,
     pub(super) runtime: tokio::runtime::Handle,
-    pub(super) extras: X,
+    pub(super) add_services: AddServices,
 }
 
 /// What one shard alone gets.
@@ -76,23 +76,19 @@ pub(super) struct Seed {
 }
 
 /// Runs a shard until it was told to drain.
-pub(super) async fn run<H, R, A>(
+pub(super) async fn run(
     index: u16,
     pacer: PacerHandle,
-    common: Common<Extras<H, R, A>>,
+    common: Common,
     seed: Seed,
     listening: Listening,
-) where
-    H: service::Grpc,
-    R: service::Grpc,
-    A: service::Grpc,
-{
+) {
     // Some generated services spawn tasks of their own.
     let _runtime = common.runtime.enter();
     let parts = Parts::new(index, pacer, &common, seed.mesh);
     // Before anything else can be heard of its uploads.
     seed.loaded.into_iter().for_each(|event| parts.switch.post_here(event));
-    service::add_generated(&parts.service, common.extras.clone());
+    service::add_generated(&parts.service, &common.add_services);
     let addresses = [common.own_addresses[usize::from(index)], common.shared_address];
     let listeners = match listen(addresses) {
         Ok(listeners) => listeners,
@@ -131,7 +127,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn new<X>(index: u16, pacer: PacerHandle, common: &Common<X>, mesh: MeshEnd<Message>) -> Self {
+    fn new(index: u16, pacer: PacerHandle, common: &Common, mesh: MeshEnd<Message>) -> Self {
         let config = &common.config;
         let placement = common.placement;
         let rules = limits::shard_config(config, placement.stores());

@@ -19,7 +19,7 @@ use sluice_proto::pb::AckLevel;
 use self::progress::Display;
 use crate::command::connection::runtime;
 use crate::command::{Connection, Exit, output};
-use crate::config::{format_size, parse_size};
+use sluice_proto::units::{format_size, parse_size};
 
 /// Cleaning up must not keep a user waiting who wants to leave.
 const ABORT_WAIT: Duration = Duration::from_secs(2);

@@ -5,7 +5,7 @@ use sluice_proto::client::{ClientError, UploadReport};
 
 use super::identity::hex;
 use crate::command::Exit;
-use crate::config::format_size;
+use sluice_proto::units::format_size;
 
 /// `stored default/big.iso  crc64nvme=…  sha256=…  3.2 s`
 pub(super) fn stored_text(drive: &str, name: &str, report: &UploadReport, seconds: f64) -> String {

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _};
 use indicatif::{ProgressBar, ProgressStyle};
 use sluice_proto::client::Progress;
 
-use crate::config::format_size;
+use sluice_proto::units::format_size;
 
 /// Without a size a line comes every so many bytes.
 const LINE_BYTES: u64 = 256 << 20;

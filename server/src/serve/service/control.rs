@@ -1,6 +1,6 @@
 //! CompleteUpload, AbortUpload and GetUploadStatus: small messages, by the generated service.
 
-use std::{pin::Pin, rc::Rc};
+use std::{ops::RangeInclusive, pin::Pin, rc::Rc};
 
 use futures_util::Stream;
 use prost::Message as _;
@@ -17,7 +17,7 @@ use sluice_shard::{
 };
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
-use super::{Call, Service, spec, view};
+use super::{Call, Service, TENANT, spec, unknown_method, view};
 
 /// What is served of UploadService from generated code. Never leaves its thread.
 #[derive(Clone)]
@@ -49,8 +49,10 @@ impl Control {
     }
 }
 
-/// Served by our own decoders, or not at all yet.
-const ELSEWHERE: &str = "no such method";
+/// Of what never comes here: dispatch serves it by our own decoders, or not at all yet.
+fn elsewhere() -> Status {
+    status(&unknown_method())
+}
 
 type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -84,35 +86,35 @@ impl UploadService for Control {
         &self,
         _: Request<pb::InitiateUploadRequest>,
     ) -> Result<Response<pb::InitiateUploadResponse>, Status> {
-        Err(Status::unimplemented(ELSEWHERE))
+        Err(elsewhere())
     }
 
     async fn upload_chunk(
         &self,
         _: Request<pb::UploadChunkRequest>,
     ) -> Result<Response<pb::UploadChunkResponse>, Status> {
-        Err(Status::unimplemented(ELSEWHERE))
+        Err(elsewhere())
     }
 
     async fn upload_chunks(
         &self,
         _: Request<Streaming<pb::UploadChunksRequest>>,
     ) -> Result<Response<Self::UploadChunksStream>, Status> {
-        Err(Status::unimplemented(ELSEWHERE))
+        Err(elsewhere())
     }
 
     async fn list_uploads(
         &self,
         _: Request<pb::ListUploadsRequest>,
     ) -> Result<Response<pb::ListUploadsResponse>, Status> {
-        Err(Status::unimplemented(ELSEWHERE))
+        Err(elsewhere())
     }
 
     async fn stream_upload_progress(
         &self,
         _: Request<pb::StreamUploadProgressRequest>,
     ) -> Result<Response<Self::StreamUploadProgressStream>, Status> {
-        Err(Status::unimplemented(ELSEWHERE))
+        Err(elsewhere())
     }
 }
 
@@ -148,7 +150,7 @@ pub(super) async fn complete(
     let wait_until_ms = call.wait_until_ms();
     let event = |call| Event::Complete {
         call,
-        tenant: String::new(),
+        tenant: TENANT.to_owned(),
         upload_id,
         total_chunks,
         sha256,
@@ -172,7 +174,7 @@ async fn abort_upload(
             .with("bytes", request.reason.len())
             .with("limit", ABORT_REASON_BYTES_MAX));
     }
-    let event = |call| Event::Abort { call, tenant: String::new(), upload_id };
+    let event = |call| Event::Abort { call, tenant: TENANT.to_owned(), upload_id };
     match service.switch.call(service.owner(&upload_id)?, event).await? {
         CallReply::Aborted => {
             Ok(pb::AbortUploadResponse { state: pb::UploadState::Aborted.into() })
@@ -194,17 +196,36 @@ async fn get_upload_status(
             Refusal::invalid("page_token", "is not from an earlier page of this call")
         })?,
     };
-    let event =
-        |call| Event::Status { call, tenant: String::new(), upload_id, from_chunk, ranges_max };
+    let page = look(&service, upload_id, from_chunk, ranges_max).await?;
+    let endpoints = service.endpoints(&upload_id, call.local_ip);
+    Ok(pb::GetUploadStatusResponse {
+        upload: Some(view::upload(&page.upload, endpoints, service.objects)),
+        received_ranges: page.received.into_iter().map(view::range).collect(),
+        missing_ranges: page.missing.into_iter().map(view::range).collect(),
+        next_page_token: page.next_chunk.map_or_else(String::new, |chunk| chunk.to_string()),
+    })
+}
+
+/// An upload as it is now, and a page of its chunks.
+pub(super) struct Page {
+    pub(super) upload: Box<UploadView>,
+    received: Vec<RangeInclusive<u32>>,
+    missing: Vec<RangeInclusive<u32>>,
+    next_chunk: Option<u32>,
+}
+
+/// Asks the upload's owner for it.
+pub(super) async fn look(
+    service: &Service,
+    upload_id: UploadId,
+    from_chunk: u32,
+    ranges_max: usize,
+) -> Result<Page, Refusal> {
+    let tenant = TENANT.to_owned();
+    let event = |call| Event::Status { call, tenant, upload_id, from_chunk, ranges_max };
     match service.switch.call(service.owner(&upload_id)?, event).await? {
         CallReply::Status { upload, received, missing, next_chunk } => {
-            let endpoints = service.endpoints(&upload_id, call.local_ip);
-            Ok(pb::GetUploadStatusResponse {
-                upload: Some(view::upload(&upload, endpoints, service.objects)),
-                received_ranges: received.into_iter().map(view::range).collect(),
-                missing_ranges: missing.into_iter().map(view::range).collect(),
-                next_page_token: next_chunk.map_or_else(String::new, |chunk| chunk.to_string()),
-            })
+            Ok(Page { upload, received, missing, next_chunk })
         }
         other => unreachable!("GetUploadStatus answered {other:?}"),
     }

@@ -22,66 +22,42 @@ use sluice_proto::{
 use tonic::{Status, server::NamedService};
 use tower_service::Service;
 
-use super::{
-    intake::{Failed, Inflow},
-    reply::h2_error::Gone,
-    until_gone,
-};
+use super::{Failed, inflow::Inflow, not_one_message, unknown_method, until_gone};
 
-pub(crate) type Answering = Pin<Box<dyn Future<Output = Response<tonic::body::Body>>>>;
+type Answering = Pin<Box<dyn Future<Output = Response<tonic::body::Body>>>>;
 type Handler = Box<dyn Fn(http::Request<tonic::body::Body>) -> Answering>;
-
-/// A generated service.
-pub(crate) trait Grpc: Clone + 'static {
-    /// As it stands in a path.
-    fn name(&self) -> &'static str;
-    /// Serves one request.
-    fn answer(&self, request: http::Request<tonic::body::Body>) -> Answering;
-}
-
-impl<S> Grpc for S
-where
-    S: Service<
-            http::Request<tonic::body::Body>,
-            Response = Response<tonic::body::Body>,
-            Error = Infallible,
-        > + NamedService
-        + Clone
-        + 'static,
-    S::Future: 'static,
-{
-    fn name(&self) -> &'static str {
-        S::NAME
-    }
-
-    fn answer(&self, request: http::Request<tonic::body::Body>) -> Answering {
-        // Generated services are always ready.
-        let answering = self.clone().call(request);
-        Box::pin(async move {
-            let Ok(response) = answering.await;
-            response
-        })
-    }
-}
 
 /// The generated services, by name.
 #[derive(Default)]
 pub(crate) struct Generated(HashMap<&'static str, Handler>);
 
 impl Generated {
-    pub(super) fn add(&mut self, service: impl Grpc) {
-        let name = service.name();
-        let handler = move |request| {
+    pub(crate) fn add<S>(&mut self, service: S)
+    where
+        S: Service<
+                http::Request<tonic::body::Body>,
+                Response = Response<tonic::body::Body>,
+                Error = Infallible,
+            > + NamedService
+            + Clone
+            + 'static,
+        S::Future: 'static,
+    {
+        let handler = move |request| -> Answering {
             // Generated services are always ready.
-            service.answer(request)
+            let answering = service.clone().call(request);
+            Box::pin(async move {
+                let Ok(response) = answering.await;
+                response
+            })
         };
-        self.0.insert(name, Box::new(handler));
+        self.0.insert(S::NAME, Box::new(handler));
     }
 
     fn find(&self, path: &str) -> Result<&Handler, Refusal> {
         let name = path.strip_prefix('/').and_then(|path| path.split_once('/'));
         let handler = name.and_then(|(name, _)| self.0.get(name));
-        handler.ok_or_else(|| Refusal::new(Reason::MethodUnknown, "no such method"))
+        handler.ok_or_else(unknown_method)
     }
 
     /// Serves a request whose message is read as it comes: the answer's gRPC code.
@@ -97,9 +73,9 @@ impl Generated {
         let pump = task::spawn_local(pump(inflow, pieces)).cancel_on_drop();
         let request = http::Request::from_parts(head, tonic::body::Body::new(Incoming(incoming)));
         let response = until_gone(reply, async { Ok(handler(request).await) }).await?;
-        let code = send(response, reply).await?;
+        let code = send(response, reply).await;
         drop(pump);
-        Ok(code)
+        code
     }
 
     /// Serves one of the contract's unary calls: the answer's gRPC code.
@@ -119,7 +95,7 @@ impl Generated {
             let text = "the message can't be read";
             return Err(Refusal::new(Reason::FieldInvalid, text).into());
         }
-        Ok(send(response, reply).await?)
+        send(response, reply).await
     }
 }
 
@@ -138,10 +114,10 @@ async fn read_whole(mut inflow: Inflow) -> Result<Bytes, Failed> {
         }
         whole.extend_from_slice(&piece);
     }
-    let prefix = whole.first_chunk().copied().ok_or_else(super::not_one_message)?;
+    let prefix = whole.first_chunk().copied().ok_or_else(not_one_message)?;
     let message_bytes = parse_prefix(prefix, CONTROL_MESSAGE_BYTES_MAX as u64)?;
     if whole.len() - PREFIX_BYTES != message_bytes as usize {
-        return Err(super::not_one_message().into());
+        return Err(not_one_message().into());
     }
     Ok(whole.freeze())
 }
@@ -181,7 +157,7 @@ impl http_body::Body for Incoming {
     }
 }
 
-async fn send(response: Response<tonic::body::Body>, reply: &mut EdgeReply) -> Result<i32, Gone> {
+async fn send(response: Response<tonic::body::Body>, reply: &mut EdgeReply) -> Result<i32, Failed> {
     let (head, mut body) = response.into_parts();
     let code_of = |headers: &http::HeaderMap| {
         let code = headers.get("grpc-status").and_then(|code| code.to_str().ok()?.parse().ok());
@@ -196,9 +172,9 @@ async fn send(response: Response<tonic::body::Body>, reply: &mut EdgeReply) -> R
     let mut trailers = http::HeaderMap::new();
     loop {
         let next = async { Ok(body.frame().await) };
-        let next = until_gone(reply, next).await.map_err(|_gone| Gone)?;
+        let next = until_gone(reply, next).await?;
         let Some(frame) = next else { break };
-        match frame.map_err(|_status| Gone)?.into_data() {
+        match frame.map_err(|_status| Failed::Gone)?.into_data() {
             Ok(bytes) => reply.send(bytes).await?,
             Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
         }

@@ -5,7 +5,6 @@ use sluice_proto::{
     error::{Reason, Refusal},
     grpc::{ChunkHeader, InitiateDecoder, InitiateEvent, Trailer, frame::frame_reply},
     ids::{ChunkCount, UploadId},
-    limits::STATUS_RANGES_DEFAULT,
     pb,
 };
 use sluice_shard::{
@@ -16,9 +15,10 @@ use sluice_shard::{
 };
 
 use super::{
-    Call, Service,
-    intake::{Failed, Inflow, Intake, Part, Source, Target, read_head},
-    spec, view,
+    Call, Failed, Service, TENANT, control,
+    inflow::{Inflow, Part, Source, read_head},
+    intake::{Intake, Target},
+    not_one_message, spec, view,
 };
 use crate::serve::switch::Message;
 
@@ -35,7 +35,7 @@ impl Source for InitiateDecoder {
         Ok(match self.next_event()? {
             Some(InitiateEvent::Payload(bytes)) => Some(Part::Data(bytes)),
             Some(InitiateEvent::End) => Some(Part::End(Trailer::default())),
-            Some(InitiateEvent::Request { .. }) => return Err(super::not_one_message()),
+            Some(InitiateEvent::Request { .. }) => return Err(not_one_message()),
             None => None,
         })
     }
@@ -71,7 +71,7 @@ pub(super) async fn initiate(
     let (mut upload, duplicate) = claim(service, spec).await?;
     if let Some(bytes) = payload_bytes {
         fill(service, call, inflow, decoder, &upload, bytes).await?;
-        upload = look(service, &upload.record.upload_id).await?;
+        upload = *control::look(service, upload.record.upload_id, 0, 0).await?.upload;
     }
     Ok(frame_reply(&response(service, call, &upload, duplicate)))
 }
@@ -126,7 +126,7 @@ async fn fill(
     if bytes == 0 {
         if upload.record.state < State::Completed {
             let none = ChunkCount::new(0).expect("no chunks are a number of chunks");
-            super::control::complete(service, call, upload_id, Some(none), None).await?;
+            control::complete(service, call, upload_id, Some(none), None).await?;
         }
         return Ok(());
     }
@@ -155,25 +155,9 @@ impl Drop for Unheard<'_> {
     fn drop(&mut self) {
         if let Some((service, owner, upload_id)) = self.0 {
             let call = service.switch.nobody();
-            let event = Event::Abort { call, tenant: String::new(), upload_id };
+            let event = Event::Abort { call, tenant: TENANT.to_owned(), upload_id };
             service.switch.post(owner, Message::Event(event));
         }
-    }
-}
-
-/// The upload as it is now.
-async fn look(service: &Service, upload_id: &UploadId) -> Result<UploadView, Refusal> {
-    let owner = service.owner(upload_id)?;
-    let status = |call| Event::Status {
-        call,
-        tenant: String::new(),
-        upload_id: *upload_id,
-        from_chunk: 0,
-        ranges_max: STATUS_RANGES_DEFAULT as usize,
-    };
-    match service.switch.call(owner, status).await? {
-        CallReply::Status { upload, .. } => Ok(*upload),
-        other => unreachable!("GetUploadStatus answered {other:?}"),
     }
 }
 

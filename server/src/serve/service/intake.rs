@@ -1,20 +1,15 @@
 //! One chunk's way from its reader to its owner: header, grant, pieces, end, answer.
 //!
-//! Invariants: nothing of the payload is handed over before the owner granted it; every byte that
-//! was read is given back to its window once; the owner hears either of the end or of the cut.
+//! Invariants: nothing of the payload is handed over before the owner granted it; the owner hears
+//! of the end or of the cut.
 
 use std::{
     future::poll_fn,
-    pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use bytes::Bytes;
-use sluice_io::{
-    edge::request::EdgeBody,
-    reactor::timer::{self, Sleep},
-};
+use sluice_io::reactor::timer;
 use sluice_proto::{
     error::{Reason, Refusal},
     grpc::{ChunkHeader, Trailer},
@@ -26,37 +21,16 @@ use sluice_shard::{
     event::ChunkOpen,
 };
 
-use super::{Service, reply::h2_error::Gone};
+use super::{
+    Failed, RETRY_AFTER_MS, Service, TENANT,
+    inflow::{Inflow, Part, Source},
+    not_one_message,
+    rate::RateWatch,
+};
 use crate::{
     metrics::{ChunkResult, Level, ShardMetrics, Stage},
     serve::switch::{Message, ReaderHandle},
 };
-
-/// A sender's rate is looked at this often.
-const RATE_TICK: Duration = Duration::from_secs(1);
-
-/// A sender that is too slow for so many looks in a row is cut.
-const SLOW_TICKS_MAX: u32 = 10;
-
-/// What a payload's decoder found next.
-pub(super) enum Part {
-    /// A slice of the payload.
-    Data(Bytes),
-    /// The message is over.
-    End(Trailer),
-}
-
-/// A decoder whose header was read.
-pub(super) trait Source {
-    fn push(&mut self, piece: Bytes);
-    /// Copies what was pushed and not told yet.
-    fn unpin(&mut self);
-    fn next_part(&mut self) -> Result<Option<Part>, Refusal>;
-    /// Bytes that the message still lacks.
-    fn missing_bytes(&self) -> u64;
-    /// The stream has ended: whether it was exactly one message.
-    fn finish(&self) -> Result<(), Refusal>;
-}
 
 /// Where a chunk goes.
 #[derive(Clone, Copy)]
@@ -65,92 +39,6 @@ pub(super) struct Target {
     pub(super) owner: u16,
     pub(super) upload_id: UploadId,
     pub(super) number: u32,
-}
-
-/// Why a chunk has no ack.
-pub(super) enum Failed {
-    /// It was refused.
-    Refused(Refusal),
-    /// The client is gone.
-    Gone,
-}
-
-impl From<Refusal> for Failed {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<Gone> for Failed {
-    fn from(_: Gone) -> Self {
-        Self::Gone
-    }
-}
-
-/// A request's body, and what of it is still ours to give back.
-pub(super) struct Inflow {
-    body: EdgeBody,
-    /// The client sends no more.
-    ended: bool,
-    /// Bytes that were read, and neither handed to an owner nor given back.
-    held_bytes: usize,
-}
-
-impl Inflow {
-    pub(super) fn new(body: EdgeBody) -> Self {
-        Self { body, ended: false, held_bytes: 0 }
-    }
-
-    /// The decoder has taken in all that was read and is not payload.
-    pub(super) fn give_back(&mut self) {
-        let held_bytes = std::mem::take(&mut self.held_bytes);
-        if held_bytes > 0 {
-            self.body.release(held_bytes);
-        }
-    }
-
-    /// Reads on into a decoder; `false` once the client sends no more.
-    pub(super) async fn read_into(&mut self, source: &mut impl Source) -> Result<bool, Failed> {
-        poll_fn(|cx| self.poll_read_into(source, cx)).await
-    }
-
-    fn poll_read_into(
-        &mut self,
-        source: &mut impl Source,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<bool, Failed>> {
-        let piece = ready!(self.poll_next(cx))?;
-        Poll::Ready(Ok(piece.map(|piece| source.push(piece)).is_some()))
-    }
-
-    /// The next piece, held until it is [given back](Self::give_back); `None` once the client
-    /// sends no more.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Failed> {
-        poll_fn(|cx| self.poll_next(cx)).await
-    }
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Failed>> {
-        if self.ended {
-            return Poll::Ready(Ok(None));
-        }
-        match ready!(self.body.poll_next(cx)) {
-            Some(Ok(piece)) => {
-                self.held_bytes += piece.len();
-                Poll::Ready(Ok(Some(piece)))
-            }
-            Some(Err(_cut)) => Poll::Ready(Err(Failed::Gone)),
-            None => {
-                self.ended = true;
-                Poll::Ready(Ok(None))
-            }
-        }
-    }
-}
-
-impl Drop for Inflow {
-    fn drop(&mut self) {
-        self.give_back();
-    }
 }
 
 /// One chunk under way.
@@ -188,13 +76,13 @@ impl<'a, S: Source> Intake<'a, S> {
     ) -> Result<Self, Refusal> {
         let checks = header.checks()?;
         let Target { owner, upload_id, number } = target;
-        let reader = service.switch.open_reader(inflow.body.releaser());
+        let reader = service.switch.open_reader(inflow.releaser());
         if owner != service.shard {
             service.metrics.chunk_misrouted();
         }
         let open = ChunkOpen {
             stream: reader.key(),
-            tenant: String::new(),
+            tenant: TENANT.to_owned(),
             upload_id,
             number,
             is_last: header.is_last,
@@ -266,7 +154,7 @@ impl<'a, S: Source> Intake<'a, S> {
     ) -> Result<Option<ChunkAck>, Failed> {
         let no_credit = |_| {
             Refusal::new(Reason::Budget, "no window for this chunk just now")
-                .retry_after_ms(super::RETRY_AFTER_MS)
+                .retry_after_ms(RETRY_AFTER_MS)
         };
         match reply {
             StreamReply::Granted { .. } => {
@@ -276,11 +164,11 @@ impl<'a, S: Source> Intake<'a, S> {
                         break;
                     }
                 }
-                self.inflow.body.grant(self.source.missing_bytes()).map_err(no_credit)?;
+                self.inflow.grant(self.source.missing_bytes()).map_err(no_credit)?;
                 self.granted = true;
             }
             StreamReply::Parked => {
-                self.inflow.body.park().map_err(no_credit)?;
+                self.inflow.park().map_err(no_credit)?;
                 self.source.unpin();
                 self.parked = true;
             }
@@ -302,7 +190,7 @@ impl<'a, S: Source> Intake<'a, S> {
             match part {
                 Part::Data(bytes) => {
                     self.handed_bytes += bytes.len() as u64;
-                    self.inflow.held_bytes -= bytes.len();
+                    self.inflow.handed_over(bytes.len());
                     self.service.metrics.received(bytes.len() as u64);
                     self.reader.hand_over(self.owner, bytes);
                 }
@@ -316,9 +204,7 @@ impl<'a, S: Source> Intake<'a, S> {
     /// The client sends no more: if that was one whole message, its chunk ends.
     fn end(&mut self) -> Result<(), Refusal> {
         self.source.finish()?;
-        let trailer = self.trailer.take().ok_or_else(|| {
-            Refusal::new(Reason::FieldInvalid, "the stream is not exactly one message")
-        })?;
+        let trailer = self.trailer.take().ok_or_else(not_one_message)?;
         trailer.apply(&mut self.header);
         let (is_last, force) = (self.header.is_last, self.header.force);
         let checks = self.header.checks()?;
@@ -343,7 +229,7 @@ impl<'a, S: Source> Intake<'a, S> {
                 return Poll::Ready(
                     Refusal::new(Reason::Rate, message)
                         .with("min_bytes_per_second", minimum)
-                        .retry_after_ms(super::RETRY_AFTER_MS),
+                        .retry_after_ms(RETRY_AFTER_MS),
                 );
             }
         }
@@ -374,68 +260,5 @@ fn count(metrics: &ShardMetrics, result: &Result<ChunkAck, Failed>, took: Durati
             }
         }
         Err(Failed::Gone) => metrics.chunk_ended(ChunkResult::Cut, 0),
-    }
-}
-
-/// Looks at a sender's rate once a second.
-struct RateWatch {
-    tick: Option<Sleep>,
-    seen_bytes: u64,
-    slow_ticks: u32,
-}
-
-impl RateWatch {
-    fn new() -> Self {
-        Self { tick: None, seen_bytes: 0, slow_ticks: 0 }
-    }
-
-    fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let tick = self.tick.get_or_insert_with(|| timer::sleep(RATE_TICK));
-        ready!(Pin::new(tick).poll(cx));
-        self.tick = None;
-        Poll::Ready(())
-    }
-
-    fn is_slow(&mut self, all_bytes: u64, minimum: u64, is_ours: bool) -> bool {
-        let came = all_bytes - std::mem::replace(&mut self.seen_bytes, all_bytes);
-        if is_ours || came >= minimum {
-            self.slow_ticks = 0;
-        } else {
-            self.slow_ticks += 1;
-        }
-        self.slow_ticks >= SLOW_TICKS_MAX
-    }
-}
-
-/// A message's head, from the stream's first byte, has to be here in this time.
-const HEAD_MS: u64 = 30_000;
-
-/// Reads on until `next` finds a message's head.
-///
-/// What is read stays within the stream's first window, so an endless head ends by itself; and it
-/// is copied, so a slow one pins no block.
-pub(super) async fn read_head<S: Source, T>(
-    source: &mut S,
-    inflow: &mut Inflow,
-    next: impl Fn(&mut S) -> Result<Option<T>, Refusal>,
-) -> Result<T, Failed> {
-    let reading = async {
-        loop {
-            if let Some(head) = next(source)? {
-                return Ok(head);
-            }
-            source.unpin();
-            if !inflow.read_into(source).await? {
-                source.finish()?;
-                return Err(super::not_one_message().into());
-            }
-        }
-    };
-    match timer::deadline(reading, Duration::from_millis(HEAD_MS)).await {
-        Ok(read) => read,
-        Err(_elapsed) => {
-            let message = format!("the head of the message took longer than {HEAD_MS} ms");
-            Err(Refusal::new(Reason::Rate, message).retry_after_ms(super::RETRY_AFTER_MS).into())
-        }
     }
 }

@@ -2,8 +2,10 @@
 
 mod control;
 mod generated;
+mod inflow;
 mod initiate;
 mod intake;
+mod rate;
 mod reply;
 mod spec;
 mod upload_chunk;
@@ -25,18 +27,15 @@ use sluice_io::{
 };
 use sluice_proto::{
     error::{Reason, Refusal},
-    ids::{NodeId, StoreId, UploadId},
+    ids::{NodeId, UploadId},
     limits::COMPLETE_WAIT_MS_MAX,
     pb::{self, upload_service_server::UploadServiceServer},
 };
 
-pub(crate) use generated::Grpc;
+pub(crate) use generated::Generated;
 pub(crate) use spec::Offer;
 
-use self::{
-    generated::Generated,
-    intake::{Failed, Inflow},
-};
+use self::{inflow::Inflow, reply::Failed};
 use super::switch::Switch;
 use crate::{
     config::Objects,
@@ -50,8 +49,8 @@ const RETRY_AFTER_MS: u64 = 200;
 /// An answer is under way this long before the client's deadline.
 const DEADLINE_MARGIN_MS: u64 = 100;
 
-/// A control request's message is no longer than this.
-const CONTROL_BYTES_MAX: usize = sluice_proto::limits::CONTROL_MESSAGE_BYTES_MAX;
+/// Whose uploads they are: without authentication nobody's in particular.
+const TENANT: &str = "";
 
 /// All that the requests of one shard share.
 pub(crate) struct Service {
@@ -67,13 +66,8 @@ pub(crate) struct Service {
     pub(crate) generated: OnceCell<Generated>,
 }
 
-/// Services that other crates bring, the same for all shards.
-#[derive(Clone)]
-pub(crate) struct Extras<H, R, A> {
-    pub(crate) health: H,
-    pub(crate) reflection: R,
-    pub(crate) reflection_alpha: A,
-}
+/// Adds the services that other crates bring, the same to every shard.
+pub(crate) type AddServices = Arc<dyn Fn(&mut Generated) + Send + Sync>;
 
 /// What a handler knows of its call beside the message.
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +106,10 @@ impl Service {
         vec![address.to_string()]
     }
 
+    fn generated(&self) -> &Generated {
+        self.generated.get().expect("made before any listener")
+    }
+
     fn limits(&self) -> pb::UploadLimits {
         let Offer { max_chunk_bytes, max_upload_bytes, .. } = self.offer;
         pb::UploadLimits {
@@ -124,11 +122,8 @@ impl Service {
 
     /// An id of one of this shard's stores.
     fn fresh_upload_id(&self) -> UploadId {
-        let random = random::<17>();
-        let stores: Vec<StoreId> = self.placement.stores_of(self.shard).collect();
-        let pick = usize::from(u16::from_be_bytes([random[15], random[16]])) % stores.len();
-        let random = random[..15].try_into().expect("15 of 17 bytes");
-        UploadId::new(self.placement.node(), stores[pick], random)
+        let store = self.placement.pick(self.shard, u16::from_be_bytes(random()));
+        UploadId::new(self.placement.node(), store, random())
     }
 
     fn fresh_node_id(&self) -> NodeId {
@@ -145,18 +140,11 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
 }
 
 /// Makes the generated services, once the rest of the service is made.
-pub(crate) fn add_generated<H, R, A>(service: &Rc<Service>, extras: Extras<H, R, A>)
-where
-    H: Grpc,
-    R: Grpc,
-    A: Grpc,
-{
+pub(crate) fn add_generated(service: &Rc<Service>, add_services: &AddServices) {
     let mut generated = Generated::default();
-    let control = UploadServiceServer::new(control::Control::new(Rc::clone(service)));
-    generated.add(control.max_decoding_message_size(CONTROL_BYTES_MAX));
-    generated.add(extras.health);
-    generated.add(extras.reflection);
-    generated.add(extras.reflection_alpha);
+    // Its messages are read whole before, so it needs no limit of its own.
+    generated.add(UploadServiceServer::new(control::Control::new(Rc::clone(service))));
+    add_services(&mut generated);
     let is_first = service.generated.set(generated).is_ok();
     assert!(is_first, "a shard makes its services once");
 }
@@ -195,18 +183,20 @@ async fn answer(
             let work = initiate::initiate(service, &call, &mut inflow);
             until_gone(&mut reply, work).await
         }
-        (Ok(()), _) => {
+        (Ok(()), Method::CompleteUpload | Method::AbortUpload | Method::GetUploadStatus) => {
             head.extensions.insert(call);
-            let generated = service.generated.get().expect("made before any listener");
-            let served = match method {
-                Method::Other => generated.serve(head, inflow, &mut reply).await,
-                _ => generated.serve_unary(head, inflow, &mut reply).await,
-            };
-            match served {
+            match service.generated().serve_unary(head, inflow, &mut reply).await {
                 Ok(code) => return code,
                 Err(failed) => Err(failed),
             }
         }
+        (Ok(()), Method::Other) => {
+            match service.generated().serve(head, inflow, &mut reply).await {
+                Ok(code) => return code,
+                Err(failed) => Err(failed),
+            }
+        }
+        (Ok(()), _) => Err(Failed::Refused(unknown_method())),
     };
     let answer = match answered {
         Ok(message) => Ok(message),
@@ -255,6 +245,10 @@ fn check(head: &http::request::Parts) -> Result<(), Refusal> {
             Err(Refusal::new(Reason::CompressionUnsupported, text))
         }
     }
+}
+
+fn unknown_method() -> Refusal {
+    Refusal::new(Reason::MethodUnknown, "no such method")
 }
 
 fn not_one_message() -> Refusal {

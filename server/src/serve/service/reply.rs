@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header::CONTENT_TYPE};
-use sluice_io::edge::request::EdgeReply;
+use sluice_io::edge::request::{EdgeReply, Gone};
 use sluice_proto::{
     error::Refusal,
     grpc::frame::{encode_grpc_message, encode_status_details},
@@ -14,8 +14,28 @@ const OK: HeaderValue = HeaderValue::from_static("0");
 /// The answer of a unary call: a framed message, or a refusal.
 pub(super) type Answer = Result<Bytes, Refusal>;
 
+/// Why a call has no answer of its own.
+pub(super) enum Failed {
+    /// It was refused.
+    Refused(Refusal),
+    /// The client is gone.
+    Gone,
+}
+
+impl From<Refusal> for Failed {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Gone> for Failed {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
+
 /// Sends an answer. An error means that the client is gone, which nobody needs to hear.
-pub(super) async fn send(mut reply: EdgeReply, answer: &Answer) -> Result<(), h2_error::Gone> {
+pub(super) async fn send(mut reply: EdgeReply, answer: &Answer) -> Result<(), Gone> {
     match answer {
         Ok(message) => {
             let mut head = Response::new(());
@@ -49,17 +69,4 @@ fn refused(refusal: &Refusal) -> Response<()> {
         headers.insert("grpc-retry-pushback-ms", HeaderValue::from(ms));
     }
     head
-}
-
-/// The one error of [`send`].
-pub(super) mod h2_error {
-    /// The client is gone.
-    #[derive(Debug)]
-    pub(in crate::serve) struct Gone;
-
-    impl<E: std::error::Error> From<E> for Gone {
-        fn from(_: E) -> Self {
-            Self
-        }
-    }
 }

@@ -15,6 +15,8 @@ use sluice_proto::{
 };
 use sluice_shard::record::UploadSpec;
 
+use super::TENANT;
+
 /// What this server can promise and allow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Offer {
@@ -57,7 +59,7 @@ pub(crate) fn spec(
     };
     let chunk_size_bytes = size("chunk_size_bytes", request.chunk_size_bytes)?;
     Ok(UploadSpec {
-        tenant: String::new(),
+        tenant: TENANT.to_owned(),
         drive_id,
         node_id,
         filename: Filename::parse(&request.filename).map_err(|error| error.refusal("filename"))?,

@@ -9,9 +9,10 @@ use sluice_proto::{
 use sluice_shard::effect::ChunkAck;
 
 use super::{
-    Call, Service,
-    intake::{Failed, Inflow, Intake, Part, Source, Target, read_head},
-    view,
+    Call, Failed, Service,
+    inflow::{Inflow, Part, Source, read_head},
+    intake::{Intake, Target},
+    not_one_message, view,
 };
 
 /// A message's length is four bytes, so no chunk is longer. The owner judges by its own limit.
@@ -30,7 +31,7 @@ impl Source for ChunkDecoder {
         Ok(match self.next_event()? {
             Some(ChunkEvent::Data(bytes)) => Some(Part::Data(bytes)),
             Some(ChunkEvent::End(trailer)) => Some(Part::End(trailer)),
-            Some(ChunkEvent::Header(_)) => return Err(super::not_one_message()),
+            Some(ChunkEvent::Header(_)) => return Err(not_one_message()),
             None => None,
         })
     }

@@ -1,0 +1,45 @@
+//! Whether a sender that holds budget comes too slowly.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use sluice_io::reactor::timer::{self, Sleep};
+
+/// A sender's rate is looked at this often.
+const RATE_TICK: Duration = Duration::from_secs(1);
+
+/// A sender that is too slow for so many looks in a row is cut.
+const SLOW_TICKS_MAX: u32 = 10;
+
+/// Looks at a sender's rate once a second.
+pub(super) struct RateWatch {
+    tick: Option<Sleep>,
+    seen_bytes: u64,
+    slow_ticks: u32,
+}
+
+impl RateWatch {
+    pub(super) fn new() -> Self {
+        Self { tick: None, seen_bytes: 0, slow_ticks: 0 }
+    }
+
+    pub(super) fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let tick = self.tick.get_or_insert_with(|| timer::sleep(RATE_TICK));
+        ready!(Pin::new(tick).poll(cx));
+        self.tick = None;
+        Poll::Ready(())
+    }
+
+    pub(super) fn is_slow(&mut self, all_bytes: u64, minimum: u64, is_ours: bool) -> bool {
+        let came = all_bytes - std::mem::replace(&mut self.seen_bytes, all_bytes);
+        if is_ours || came >= minimum {
+            self.slow_ticks = 0;
+        } else {
+            self.slow_ticks += 1;
+        }
+        self.slow_ticks >= SLOW_TICKS_MAX
+    }
+}
