@@ -39,6 +39,21 @@ struct Reader {
 
 impl Reader {
     fn start(pacer: Option<PacerHandle>) -> Reader {
+        let mut started = None;
+        while started.is_none() {
+            started = Reader::try_start(pacer.clone());
+        }
+        let (reader, address) = started.expect("just seen");
+        thread::spawn(move || {
+            let mut client = TcpStream::connect(address).unwrap();
+            let block = vec![1; BLOCK_BYTES];
+            while client.write_all(&block).is_ok() {}
+        });
+        reader
+    }
+
+    /// `None`: the executor fell asleep before its first task, when no waker is known yet.
+    fn try_start(pacer: Option<PacerHandle>) -> Option<(Reader, SocketAddr)> {
         let reader = Reader { got_bytes: Arc::default(), waker: Arc::default() };
         let (got, waker) = (Arc::clone(&reader.got_bytes), Arc::clone(&reader.waker));
         let (tell, told) = mpsc::channel();
@@ -48,13 +63,8 @@ impl Reader {
             let run = move || read_for_ever(got, waker, pacer, tell);
             executor.spawn(run).unwrap().join().unwrap();
         });
-        let address = told.recv().unwrap();
-        thread::spawn(move || {
-            let mut client = TcpStream::connect(address).unwrap();
-            let block = vec![1; BLOCK_BYTES];
-            while client.write_all(&block).is_ok() {}
-        });
-        reader
+        let address = told.recv_timeout(Duration::from_millis(ASLEEP_MS)).ok()?;
+        Some((reader, address))
     }
 
     fn got_bytes(&self) -> u64 {
@@ -93,7 +103,8 @@ async fn read_for_ever(
         glommio::spawn_local(pacer.listen()).detach();
     }
     let listener = glommio::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    tell.send(listener.local_addr().unwrap()).unwrap();
+    // Nobody may wait any more: then no client comes either.
+    let _ = tell.send(listener.local_addr().unwrap());
     let mut stream = listener.accept().await.unwrap();
     let mut block = vec![0; BLOCK_BYTES];
     loop {
