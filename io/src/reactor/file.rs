@@ -294,7 +294,8 @@ pub async fn remove(path: &Path) -> io::Result<()> {
 
 /// Makes the names in a folder survive a power cut.
 pub async fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = glommio::io::Directory::open(path).await?;
+    // glommio 0.9.0 opens folders relative to descriptor -1: a relative path meets EBADF.
+    let folder = glommio::io::Directory::open(std::path::absolute(path)?).await?;
     let synced = folder.sync().await;
     folder.close().await?;
     Ok(synced?)

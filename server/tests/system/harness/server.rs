@@ -129,8 +129,9 @@ impl Server {
             .args(["--cpus", &self.options.cpus, "--memory-limit", self.options.memory_limit])
             .arg("--config")
             .arg(settings)
-            .arg("--data-dir")
-            .arg(self.data_path())
+            // Relative, as it is by default.
+            .args(["--data-dir", "data"])
+            .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
