@@ -1,5 +1,7 @@
 //! `sluice serve`.
 
+use std::io::IsTerminal as _;
+
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 
@@ -32,5 +34,10 @@ pub fn run(arguments: &Arguments) -> Exit {
 /// What happens goes to stderr; `SLUICE_LOG` says how much of it.
 fn log() {
     let filter = EnvFilter::try_from_env("SLUICE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .init();
 }

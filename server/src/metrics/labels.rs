@@ -89,6 +89,42 @@ labels! {
 }
 
 labels! {
+    /// What shards have done on disk and in databases.
+    Work {
+        /// A chunk's body, from its last byte on.
+        Write "write",
+        /// A chunk copied to its place.
+        Place "place",
+        /// A range of an object hashed.
+        Hash "hash",
+        /// An object moved to where it is found.
+        Seal "seal",
+        /// A file removed.
+        Remove "remove",
+        /// Steps of an upload written down.
+        Record "record",
+        /// An upload that ended read again.
+        Load "load",
+        /// A name claimed.
+        Claim "claim",
+        /// A node written.
+        Finish "finish",
+        /// A claim given back.
+        Release "release",
+    }
+}
+
+labels! {
+    /// How a piece of work ended.
+    WorkOutcome {
+        /// Done.
+        Ok "ok",
+        /// The backend refused it.
+        Error "error",
+    }
+}
+
+labels! {
     /// How an upload ended.
     End {
         /// As an object.
@@ -151,6 +187,17 @@ labels! {
         DataLoss "DATA_LOSS",
         /// 16
         Unauthenticated "UNAUTHENTICATED",
+    }
+}
+
+impl Work {
+    /// Which backend does it.
+    pub(super) fn backend(self) -> &'static str {
+        match self {
+            Self::Write | Self::Place | Self::Hash | Self::Seal | Self::Remove => "disk",
+            Self::Record | Self::Load => "state",
+            Self::Claim | Self::Finish | Self::Release => "metadata",
+        }
     }
 }
 

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use sluice_proto::error::Reason;
 
 use crate::metrics::distribution::Distribution;
-use crate::metrics::labels::{Active, ChunkResult, End, Level, Method, RpcCode, Stage};
+use crate::metrics::labels::{
+    Active, ChunkResult, End, Level, Method, RpcCode, Stage, Work, WorkOutcome,
+};
 use crate::metrics::shard::ShardSnapshot;
 
 /// Of `GET /metrics`.
@@ -52,6 +54,7 @@ pub fn render(shards: &[ShardSnapshot], version: &str) -> String {
     rpc(&mut text, &total);
     intake(&mut text, &total);
     uploads(&mut text, &total);
+    work(&mut text, &total);
     by_shard(&mut text, shards);
     let gauges = &total.gauges;
     let disk = [("kind", "disk")];
@@ -136,6 +139,27 @@ fn uploads(text: &mut Text, total: &ShardSnapshot) {
     for &end in End::ALL {
         let distribution = &total.recorded.upload_duration[end as usize];
         text.durations(name, &[("outcome", end.as_str())], distribution);
+    }
+}
+
+fn work(text: &mut Text, total: &ShardSnapshot) {
+    let name = "backend_request_duration_seconds";
+    text.family(
+        name,
+        "How long disks and databases took; what failed is tried again.",
+        "histogram",
+    );
+    for &work in Work::ALL {
+        for &outcome in WorkOutcome::ALL {
+            if let Some(distribution) = total.work(work, outcome) {
+                let labels = [
+                    ("backend", work.backend()),
+                    ("op", work.as_str()),
+                    ("outcome", outcome.as_str()),
+                ];
+                text.durations(name, &labels, distribution);
+            }
+        }
     }
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use sluice_proto::error::Reason;
 
 use crate::metrics::distribution::Distribution;
-use crate::metrics::labels::{Active, ChunkResult, End, Level, Method, RpcCode, Stage};
+use crate::metrics::labels::{
+    Active, ChunkResult, End, Level, Method, RpcCode, Stage, Work, WorkOutcome,
+};
 use crate::metrics::rate::Rate;
 
 const REASONS: usize = Reason::ALL.len();
@@ -31,6 +33,8 @@ pub(crate) struct Recorded {
     /// By method and code; made when first needed, as most never are.
     pub rpc: Vec<Option<Box<Distribution>>>,
     pub rates: [Rate; Method::COUNT],
+    /// By work and outcome; made when first needed.
+    pub work: Vec<Option<Box<Distribution>>>,
     pub chunk_size: Distribution,
     pub chunk_ack: [Distribution; Level::COUNT],
     pub upload_duration: [Distribution; End::COUNT],
@@ -104,9 +108,7 @@ impl ShardMetrics {
         let in_flight = &self.in_flight[method as usize];
         in_flight.set(in_flight.get().saturating_sub(1));
         let mut recorded = self.recorded.borrow_mut();
-        let slot = &mut recorded.rpc[rpc_slot(method, code)];
-        slot.get_or_insert_with(|| Box::new(Distribution::of_durations()))
-            .record_duration(duration);
+        record_in(&mut recorded.rpc[rpc_slot(method, code)], duration);
         recorded.rates[method as usize].count(now_ms);
     }
 
@@ -153,6 +155,11 @@ impl ShardMetrics {
         add(&self.integrity_failures[stage as usize], 1);
     }
 
+    /// A backend has ended a piece of work after `duration`.
+    pub fn worked(&self, work: Work, outcome: WorkOutcome, duration: Duration) {
+        record_in(&mut self.recorded.borrow_mut().work[work_slot(work, outcome)], duration);
+    }
+
     /// An upload has ended, `duration` after it was initiated.
     pub fn upload_ended(&self, end: End, duration: Duration) {
         self.recorded.borrow_mut().upload_duration[end as usize].record_duration(duration);
@@ -195,6 +202,7 @@ impl Recorded {
         Self {
             rpc: vec![None; Method::COUNT * RpcCode::COUNT],
             rates: Default::default(),
+            work: vec![None; Work::COUNT * WorkOutcome::COUNT],
             chunk_size: Distribution::of_sizes(),
             chunk_ack: std::array::from_fn(durations),
             upload_duration: std::array::from_fn(durations),
@@ -203,7 +211,8 @@ impl Recorded {
     }
 
     fn merge(&mut self, other: &Self) {
-        for (slot, other) in self.rpc.iter_mut().zip(&other.rpc) {
+        let rpc = self.rpc.iter_mut().zip(&other.rpc);
+        for (slot, other) in rpc.chain(self.work.iter_mut().zip(&other.work)) {
             match (slot, other) {
                 (Some(mine), Some(other)) => mine.merge(other),
                 (slot @ None, Some(other)) => *slot = Some(other.clone()),
@@ -249,6 +258,10 @@ impl ShardSnapshot {
         self.recorded.rpc[rpc_slot(method, code)].as_deref()
     }
 
+    pub(super) fn work(&self, work: Work, outcome: WorkOutcome) -> Option<&Distribution> {
+        self.recorded.work[work_slot(work, outcome)].as_deref()
+    }
+
     fn add(&mut self, other: &Self) {
         sum(&mut self.in_flight, &other.in_flight);
         sum(&mut self.chunks, &other.chunks);
@@ -282,6 +295,15 @@ impl ShardGauges {
 
 fn rpc_slot(method: Method, code: RpcCode) -> usize {
     method as usize * RpcCode::COUNT + code as usize
+}
+
+fn work_slot(work: Work, outcome: WorkOutcome) -> usize {
+    work as usize * WorkOutcome::COUNT + outcome as usize
+}
+
+fn record_in(slot: &mut Option<Box<Distribution>>, duration: Duration) {
+    let distribution = slot.get_or_insert_with(|| Box::new(Distribution::of_durations()));
+    distribution.record_duration(duration);
 }
 
 fn add(cell: &Cell<u64>, more: u64) {

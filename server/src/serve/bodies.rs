@@ -15,11 +15,12 @@ use sluice_proto::ids::UploadId;
 use sluice_shard::{
     Event,
     effect::BodyPlace,
-    event::{Failure, Outcome},
+    event::Outcome,
     keys::{BodyId, OpId, StreamKey},
 };
 
-use super::{files::Files, limits, switch::Switch};
+use super::{files::Files, limits, switch::Switch, work::WorkLog};
+use crate::metrics::Work;
 
 /// Pieces of one body that wait for its task: a window's worth of the shortest, and its end.
 const PIECES_MAX: usize = (limits::STREAM_CEILING_BYTES as usize) / TAIL_BYTES_MAX * 2 + 64;
@@ -47,14 +48,15 @@ enum Body {
 pub(crate) struct Bodies {
     switch: Switch,
     files: Files,
+    work: WorkLog,
     sync: bool,
     open: Rc<RefCell<HashMap<BodyId, Body>>>,
 }
 
 impl Bodies {
     /// `sync`: a body is written when it survives a power cut.
-    pub(crate) fn new(switch: Switch, files: Files, sync: bool) -> Self {
-        Self { switch, files, sync, open: Rc::default() }
+    pub(crate) fn new(switch: Switch, files: Files, work: WorkLog, sync: bool) -> Self {
+        Self { switch, files, work, sync, open: Rc::default() }
     }
 
     pub(crate) fn open(&self, body: BodyId, upload_id: UploadId, place: BodyPlace, bytes: u64) {
@@ -177,18 +179,21 @@ async fn write(
             Order::Close(op) => (op, true),
             Order::Drop(op) => (op, false),
         };
-        let result = match (writer, failed) {
-            (Ok(writer), None) if keep => writer.finish(bodies.sync).await,
-            (Ok(writer), failed) => {
-                writer.abandon().await;
-                failed.map_or(Ok(()), Err)
+        let ending = async {
+            match (writer, failed) {
+                (Ok(writer), None) if keep => writer.finish(bodies.sync).await,
+                (Ok(writer), failed) => {
+                    writer.abandon().await;
+                    failed.map_or(Ok(()), Err)
+                }
+                (Err(error), _) => Err(error),
             }
-            (Err(error), _) => Err(error),
         };
+        let ended = bodies.work.watch(Work::Write, upload_id, ending).await;
         if matches!(place, BodyPlace::Object { .. }) {
             bodies.files.used_partial(&upload_id);
         }
-        let result = result.map(|()| Outcome::Done).map_err(|error| failure(&error));
+        let result = ended.map(|()| Outcome::Done);
         bodies.switch.post_here(Event::Done { op, result });
         return;
     }
@@ -208,12 +213,4 @@ async fn open_writer(
         BodyPlace::Memory | BodyPlace::Discard => unreachable!("written nowhere"),
     };
     Ok(BodyWriter::new(file, files.buffers(), offset, bytes))
-}
-
-/// What an I/O error means to the shard.
-pub(crate) fn failure(error: &io::Error) -> Failure {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Failure::Full,
-        _ => Failure::Unavailable,
-    }
 }

@@ -18,6 +18,7 @@ mod service;
 mod shard;
 mod stores;
 mod switch;
+mod work;
 
 use std::{
     net::SocketAddr,

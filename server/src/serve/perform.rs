@@ -5,7 +5,7 @@ use std::{cell::RefCell, io, rc::Rc, time::Duration};
 use sluice_io::{
     disk::{self, BodyWriter, RangeReader},
     reactor::task,
-    sqlite::{Database, DatabaseError, DatabaseErrorKind},
+    sqlite::{Database, DatabaseError},
 };
 use sluice_proto::{
     checksum::Sha256State,
@@ -21,23 +21,22 @@ use sluice_shard::{
 };
 
 use super::{
-    bodies::{Bodies, failure},
+    bodies::Bodies,
     clock,
     files::Files,
     stores::Stores,
     switch::Switch,
+    work::{Cause, WorkLog},
 };
 use crate::{
     boundary::boundary,
     metadata,
-    metrics::{End, ShardMetrics, Stage},
+    metrics::{End, ShardMetrics, Stage, Work},
     store::Loaded,
 };
 
 /// The background hash looks whether others want the core after so many bytes.
 const HASH_QUANTUM_BYTES: usize = 64 << 10;
-
-type Ended = Result<Outcome, Failure>;
 
 /// Does what a shard wants done. Clones share it.
 #[derive(Clone)]
@@ -54,6 +53,7 @@ pub(crate) struct Inner {
     pub(crate) chunk_records_max: usize,
     pub(crate) shard: Rc<RefCell<Shard>>,
     pub(crate) metrics: Rc<ShardMetrics>,
+    pub(crate) work: WorkLog,
 }
 
 impl Performer {
@@ -92,57 +92,71 @@ impl Performer {
         let me = self.clone();
         match effect {
             Effect::Record { op, upload_id, first_rev, wall_ms, steps } => {
-                self.spawn(["record.before", "record.after"], op, async move {
-                    me.record(upload_id, first_rev, wall_ms, steps).await
+                let names = ["record.before", "record.after"];
+                self.spawn(names, Work::Record, op, upload_id, async move {
+                    me.record(upload_id, first_rev, wall_ms, steps).await.map(done)
                 });
             }
             Effect::Load { op, upload_id } => {
                 let loading = async move {
-                    let result = me.load(upload_id).await;
+                    let reading = me.0.stores.load(upload_id, me.0.chunk_records_max);
+                    let loaded = me.0.work.watch(Work::Load, upload_id, reading).await;
+                    let result = match loaded {
+                        Ok(Loaded::Whole(stored)) => Ok(Outcome::Loaded(Some(stored))),
+                        Ok(Loaded::Nothing) => Ok(Outcome::Loaded(None)),
+                        Ok(Loaded::TooLarge) => Err(Failure::Full),
+                        Err(failure) => Err(failure),
+                    };
                     me.0.switch.post_here(Event::Done { op, result });
                 };
                 task::spawn_local(loading).detach();
             }
             Effect::Claim { op, upload_id, spec, create_ms } => {
-                self.spawn(["claim.before", "claim.after"], op, async move {
-                    me.claim(upload_id, *spec, create_ms).await
+                let names = ["claim.before", "claim.after"];
+                self.spawn(names, Work::Claim, op, upload_id, async move {
+                    me.claim(upload_id, *spec, create_ms).await.map(Outcome::Claimed)
                 });
             }
             Effect::Finish { op, record, object } => {
-                self.spawn(["finish.before", "finish.after"], op, async move {
-                    me.finish(*record, object).await
+                let names = ["finish.before", "finish.after"];
+                self.spawn(names, Work::Finish, op, record.upload_id, async move {
+                    me.finish(*record, object).await.map(done)
                 });
             }
             Effect::Release { op, record } => {
-                self.spawn(["release.before", "release.after"], op, async move {
-                    me.release(*record).await
+                let names = ["release.before", "release.after"];
+                self.spawn(names, Work::Release, op, record.upload_id, async move {
+                    me.release(*record).await.map(done)
                 });
             }
             Effect::Place { op, upload_id, from, offset, bytes } => {
-                self.spawn(["place.before", "place.after"], op, async move {
-                    done(me.place(upload_id, from, offset, bytes).await)
+                let names = ["place.before", "place.after"];
+                self.spawn(names, Work::Place, op, upload_id, async move {
+                    me.place(upload_id, from, offset, bytes).await.map(done)
                 });
             }
             Effect::Hash { op, upload_id, state, bytes } => {
                 let record = self.0.shard.borrow().record(&upload_id).cloned();
                 let record = record.expect("an upload stays while it is being hashed");
                 let hashing = async move {
-                    let hashed = me.hash(&record, *state, bytes).await;
-                    let outcome = hashed.map(|state| Outcome::Hashed(Box::new(state)));
-                    let result = outcome.map_err(|error| failure(&error));
+                    let hash = me.hash(&record, *state, bytes);
+                    let hashed = me.0.work.watch(Work::Hash, upload_id, hash).await;
+                    let result = hashed.map(|state| Outcome::Hashed(Box::new(state)));
                     me.0.switch.post_here(Event::Done { op, result });
                 };
                 task::spawn_background(hashing).detach();
             }
             Effect::Seal { op, record, size_bytes } => {
-                self.spawn(["seal.before", "seal.after"], op, async move {
-                    done(me.seal(&record, size_bytes).await)
+                let names = ["seal.before", "seal.after"];
+                self.spawn(names, Work::Seal, op, record.upload_id, async move {
+                    me.seal(&record, size_bytes).await.map(done)
                 });
             }
             Effect::RemovePartial { op, upload_id } => {
-                self.spawn(["remove.before", "remove.after"], op, async move {
+                let names = ["remove.before", "remove.after"];
+                self.spawn(names, Work::Remove, op, upload_id, async move {
                     me.0.files.close_partial(&upload_id);
-                    done(disk::remove(&me.0.files.partial_path(&upload_id)).await)
+                    disk::remove(&me.0.files.partial_path(&upload_id)).await.map(done)
                 });
             }
             _ => unreachable!("done at once"),
@@ -150,18 +164,20 @@ impl Performer {
     }
 
     /// With a boundary before the work and one after it.
-    fn spawn(
+    fn spawn<E: Cause + 'static>(
         &self,
         [before, after]: [&'static str; 2],
+        work: Work,
         op: OpId,
-        work: impl Future<Output = Ended> + 'static,
+        upload_id: UploadId,
+        doing: impl Future<Output = Result<Outcome, E>> + 'static,
     ) {
-        let switch = self.0.switch.clone();
+        let me = self.clone();
         let task = async move {
             boundary(before);
-            let result = work.await;
+            let result = me.0.work.watch(work, upload_id, doing).await;
             boundary(after);
-            switch.post_here(Event::Done { op, result });
+            me.0.switch.post_here(Event::Done { op, result });
         };
         task::spawn_local(task).detach();
     }
@@ -172,13 +188,13 @@ impl Performer {
         first_rev: u64,
         wall_ms: u64,
         steps: Vec<Transition>,
-    ) -> Ended {
+    ) -> Result<(), DatabaseError> {
         let end = steps.iter().find_map(end_of);
-        let recorded = self.0.stores.take_steps(upload_id, first_rev, wall_ms, steps).await;
-        if let (Ok(()), Some((end, integrity))) = (&recorded, end) {
+        self.0.stores.take_steps(upload_id, first_rev, wall_ms, steps).await?;
+        if let Some((end, integrity)) = end {
             self.count_end(&upload_id, end, integrity, wall_ms);
         }
-        recorded.map(|()| Outcome::Done).map_err(|error| database_failure(&error))
+        Ok(())
     }
 
     fn count_end(&self, upload_id: &UploadId, end: End, integrity: bool, wall_ms: u64) {
@@ -192,34 +208,23 @@ impl Performer {
         }
     }
 
-    async fn load(&self, upload_id: UploadId) -> Ended {
-        let chunks_max = self.0.chunk_records_max;
-        match self.0.stores.load(upload_id, chunks_max).await {
-            Ok(Loaded::Whole(stored)) => Ok(Outcome::Loaded(Some(stored))),
-            Ok(Loaded::Nothing) => Ok(Outcome::Loaded(None)),
-            Ok(Loaded::TooLarge) => Err(Failure::Full),
-            Err(error) => Err(database_failure(&error)),
-        }
+    async fn claim(
+        &self,
+        upload_id: UploadId,
+        spec: UploadSpec,
+        create_ms: u64,
+    ) -> Result<Claimed, DatabaseError> {
+        self.0.metadata.run(move |conn| metadata::claim(conn, &upload_id, &spec, create_ms)).await
     }
 
-    async fn claim(&self, upload_id: UploadId, spec: UploadSpec, create_ms: u64) -> Ended {
-        let claiming =
-            self.0.metadata.run(move |conn| metadata::claim(conn, &upload_id, &spec, create_ms));
-        let claimed: Claimed = claiming.await.map_err(|error| database_failure(&error))?;
-        Ok(Outcome::Claimed(claimed))
-    }
-
-    async fn finish(&self, record: UploadRecord, object: Object) -> Ended {
+    async fn finish(&self, record: UploadRecord, object: Object) -> Result<(), DatabaseError> {
         let wall_ms = clock::wall_ms();
-        let finishing =
-            self.0.metadata.run(move |conn| metadata::finish(conn, &record, &object, wall_ms));
-        finishing.await.map(|()| Outcome::Done).map_err(|error| database_failure(&error))
+        self.0.metadata.run(move |conn| metadata::finish(conn, &record, &object, wall_ms)).await
     }
 
-    async fn release(&self, record: UploadRecord) -> Ended {
+    async fn release(&self, record: UploadRecord) -> Result<(), DatabaseError> {
         let wall_ms = clock::wall_ms();
-        let releasing = self.0.metadata.run(move |conn| metadata::release(conn, &record, wall_ms));
-        releasing.await.map(|()| Outcome::Done).map_err(|error| database_failure(&error))
+        self.0.metadata.run(move |conn| metadata::release(conn, &record, wall_ms)).await
     }
 
     async fn place(
@@ -320,13 +325,6 @@ async fn copy(reader: &mut RangeReader, writer: &mut BodyWriter) -> io::Result<(
     Ok(())
 }
 
-fn done(result: io::Result<()>) -> Ended {
-    result.map(|()| Outcome::Done).map_err(|error| failure(&error))
-}
-
-fn database_failure(error: &DatabaseError) -> Failure {
-    match error.kind() {
-        DatabaseErrorKind::Full => Failure::Full,
-        _ => Failure::Unavailable,
-    }
+fn done((): ()) -> Outcome {
+    Outcome::Done
 }

@@ -34,6 +34,7 @@ use super::{
     service::{self, AddServices, Service},
     stores::Stores,
     switch::{Message, Switch},
+    work::WorkLog,
 };
 use crate::{
     config::{Config, Durability},
@@ -140,9 +141,10 @@ impl Parts {
         let chunk_records_max = rules.chunk_records_max;
         let shard = Rc::new(RefCell::new(Shard::new(rules)));
         let metrics = Rc::new(ShardMetrics::default());
+        let work = WorkLog::new(index, Rc::clone(&metrics));
         let performer = Performer::new(Inner {
             switch: switch.clone(),
-            bodies: Bodies::new(switch.clone(), files.clone(), sync),
+            bodies: Bodies::new(switch.clone(), files.clone(), work.clone(), sync),
             files,
             stores: common.stores.clone(),
             metadata: common.metadata.clone(),
@@ -150,6 +152,7 @@ impl Parts {
             chunk_records_max,
             shard: Rc::clone(&shard),
             metrics: Rc::clone(&metrics),
+            work,
         });
         let driver =
             Driver { shard: Rc::clone(&shard), switch: switch.clone(), mesh: receiver, performer };

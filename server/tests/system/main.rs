@@ -10,6 +10,7 @@ mod command_put;
 mod cpus_change;
 #[cfg(feature = "failpoints")]
 mod crash_matrix;
+mod disk_refuses;
 mod drain;
 mod foreign_clients;
 mod kill_anywhere;

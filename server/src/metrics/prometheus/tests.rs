@@ -16,6 +16,7 @@ fn two_shards() -> [ShardSnapshot; 2] {
         shard.chunk_acked(Level::Spooled, Duration::from_millis(3));
         shard.upload_ended(End::Completed, Duration::from_secs(2));
         shard.busy(Duration::from_millis(1_500));
+        shard.worked(Work::Seal, WorkOutcome::Error, Duration::from_millis(40));
     }
     second.refused(Reason::Budget);
     second.connection_closed();
@@ -44,6 +45,7 @@ fn scrape(text: &str) -> BTreeMap<String, f64> {
 #[test]
 fn what_the_shards_counted_is_summed() {
     let samples = scrape(&render(&two_shards(), "0.1.0"));
+    let seal = "{backend=\"disk\",op=\"seal\",outcome=\"error\"}";
     let ok = "{method=\"UploadChunk\",code=\"OK\"";
     for (name, expected) in [
         ("sluice_build_info{version=\"0.1.0\"}".to_owned(), 1.0),
@@ -58,6 +60,7 @@ fn what_the_shards_counted_is_summed() {
         ("sluice_received_bytes_total{shard=\"1\"}".to_owned(), 1_000.0),
         ("sluice_chunks_total{result=\"accepted\"}".to_owned(), 2.0),
         ("sluice_chunk_size_bytes_sum".to_owned(), 2_000.0),
+        (format!("sluice_backend_request_duration_seconds_count{seal}"), 2.0),
         ("sluice_chunk_size_bytes_bucket{le=\"1024\"}".to_owned(), 2.0),
         ("sluice_refusals_total{reason=\"BUDGET\"}".to_owned(), 1.0),
         ("sluice_refusals_total{reason=\"QUOTA\"}".to_owned(), 0.0),
