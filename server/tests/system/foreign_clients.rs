@@ -7,17 +7,15 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::harness::{
-    Ended, GRPCURL, Options, Outcome, PYTHON, Server, audit, hex, root, seed, sha256, text, tool,
+    Ended, GRPCURL, Options, Outcome, PYTHON, Server, audit, hex, make_stubs, seed, sha256, text,
+    tool,
 };
-
-const CONTRACT: [&str; 4] = ["upload", "upload_service", "node_service", "drive_service"];
 
 #[test]
 fn stock_python_uploads_in_any_order_and_reads_every_refusal() {
     let seed = seed("python");
     let server = Server::start(Options::default());
     let (stubs, sent) = (server.scratch().join("stubs"), server.scratch().join("sent"));
-    std::fs::create_dir(&stubs).unwrap();
     std::fs::create_dir(&sent).unwrap();
     make_stubs(&stubs);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/system/foreign_clients");
@@ -42,19 +40,6 @@ fn stock_python_uploads_in_any_order_and_reads_every_refusal() {
         .collect();
     assert_eq!(outcomes.len(), 7);
     audit(server, &outcomes);
-}
-
-fn make_stubs(folder: &Path) {
-    let contract = root().join("proto/proto");
-    let mut protoc = tool(PYTHON);
-    protoc.args(["-m", "grpc_tools.protoc"]).arg("-I").arg(&contract);
-    for kind in ["--python_out", "--grpc_python_out"] {
-        protoc.arg(kind).arg(folder);
-    }
-    for file in CONTRACT {
-        protoc.arg(contract.join(format!("sluice/upload/v1/{file}.proto")));
-    }
-    text(&protoc.output().unwrap());
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod cpus_change;
 #[cfg(feature = "failpoints")]
 mod crash_matrix;
 mod disk_refuses;
+mod documented_clients;
 mod drain;
 mod foreign_clients;
 mod kill_anywhere;

@@ -16,5 +16,5 @@ pub use data_dir::DataDir;
 pub use http::{RawAnswer, RawCall, get, message};
 pub use noise::{Random, noise, seed};
 pub use server::{Options, Server, eventually, two_cpus};
-pub use tools::{GRPCURL, PYTHON, hex, root, runtime, sha256, text, tool};
+pub use tools::{GRPCURL, PYTHON, hex, make_stubs, root, runtime, sha256, test_tools, text, tool};
 pub use workload::{Ended, Kind, Outcome, Pace, work};

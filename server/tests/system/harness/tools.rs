@@ -11,11 +11,33 @@ pub const PYTHON: &str = "python/bin/python";
 /// As [`PYTHON`].
 pub const GRPCURL: &str = "bin/grpcurl";
 
+const CONTRACT: [&str; 4] = ["upload", "upload_service", "node_service", "drive_service"];
+
 /// A command of such a program.
 pub fn tool(name: &str) -> Command {
+    Command::new(test_tools(name))
+}
+
+/// What lies below `target/test-tools`.
+pub fn test_tools(name: &str) -> PathBuf {
     let path = root().join("target/test-tools").join(name);
     assert!(path.exists(), "{} is missing: scripts/test-tools gets it", path.display());
-    Command::new(path)
+    path
+}
+
+/// Makes Python's stubs of the contract, by its own tools.
+pub fn make_stubs(folder: &Path) {
+    std::fs::create_dir(folder).unwrap();
+    let contract = root().join("proto/proto");
+    let mut protoc = tool(PYTHON);
+    protoc.args(["-m", "grpc_tools.protoc"]).arg("-I").arg(&contract);
+    for kind in ["--python_out", "--grpc_python_out"] {
+        protoc.arg(kind).arg(folder);
+    }
+    for file in CONTRACT {
+        protoc.arg(contract.join(format!("sluice/upload/v1/{file}.proto")));
+    }
+    text(&protoc.output().unwrap());
 }
 
 /// The checkout.
