@@ -28,6 +28,7 @@ pub(crate) fn target(shard: &Shard, event: &Event) -> Option<UploadId> {
         Event::Complete { upload_id, .. }
         | Event::Abort { upload_id, .. }
         | Event::Status { upload_id, .. }
+        | Event::Watch { upload_id, .. }
         | Event::InitiateAgain { upload_id, .. } => *upload_id,
         _ => return None,
     };
@@ -86,6 +87,7 @@ fn refuse(shard: &mut Shard, event: Event, refusal: &Refusal) {
         Event::Complete { call, .. }
         | Event::Abort { call, .. }
         | Event::Status { call, .. }
+        | Event::Watch { call, .. }
         | Event::InitiateAgain { call, .. } => cx.reply(call, Err(refusal.clone())),
         other => unreachable!("{other:?} asks for no upload"),
     }
@@ -127,4 +129,5 @@ fn is_idle(upload: &Upload) -> bool {
         && upload.streams.is_empty()
         && upload.dropping == 0
         && upload.end_waiters.is_empty()
+        && upload.watchers.is_empty()
 }

@@ -78,6 +78,8 @@ pub(crate) struct Context {
     /// What waits for uploads that are being read.
     pub asking: BTreeMap<UploadId, Vec<Event>>,
     pub draining: bool,
+    /// Whoever waits for an upload's next change.
+    pub watching: BTreeMap<CallId, UploadId>,
     next_op: u64,
     next_body: u64,
 }
@@ -100,6 +102,7 @@ impl Context {
             ended: VecDeque::new(),
             asking: BTreeMap::new(),
             draining: false,
+            watching: BTreeMap::new(),
             next_op: 0,
             next_body: 0,
         }

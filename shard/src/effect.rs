@@ -243,6 +243,8 @@ pub struct ChunkAck {
     pub received_bytes: u64,
     /// How many chunks are in.
     pub received_count: u32,
+    /// Bytes at their place in the object.
+    pub stored_bytes: u64,
     /// It was in before.
     pub duplicate: bool,
     /// Where the upload stands.
@@ -273,6 +275,8 @@ pub enum CallReply {
     Completed(Box<UploadView>),
     /// AbortUpload.
     Aborted,
+    /// StreamUploadProgress: the upload after a change.
+    Watched(Box<UploadView>),
     /// GetUploadStatus.
     Status {
         /// The upload.
@@ -284,6 +288,21 @@ pub enum CallReply {
         /// Where the next page begins.
         next_chunk: Option<u32>,
     },
+}
+
+/// What changes of an upload while it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Where it stands.
+    pub state: State,
+    /// N, once it is fixed.
+    pub total_chunks: Option<u32>,
+    /// Bytes of all chunks that are in.
+    pub received_bytes: u64,
+    /// How many chunks are in.
+    pub received_count: u32,
+    /// Bytes at their place in the object.
+    pub stored_bytes: u64,
 }
 
 /// An upload as a client sees it.
@@ -300,6 +319,18 @@ pub struct UploadView {
 }
 
 impl UploadView {
+    /// How far it has come.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        Progress {
+            state: self.record.state,
+            total_chunks: self.record.total_chunks,
+            received_bytes: self.received_bytes,
+            received_count: self.received_count,
+            stored_bytes: self.stored_bytes,
+        }
+    }
+
     /// Why it failed, if it did.
     #[must_use]
     pub fn error(&self) -> Option<&EndError> {

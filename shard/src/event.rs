@@ -9,6 +9,7 @@ use sluice_proto::{
 };
 
 use crate::{
+    effect::Progress,
     keys::{CallId, OpId, StreamKey},
     record::{StoredUpload, UploadSpec},
 };
@@ -99,6 +100,17 @@ pub enum Event {
         from_chunk: u32,
         /// At most so many ranges, received and missing together.
         ranges_max: usize,
+    },
+    /// StreamUploadProgress: answer at the upload's next change.
+    Watch {
+        /// Who asks.
+        call: CallId,
+        /// Whose uploads the caller may see.
+        tenant: String,
+        /// The upload.
+        upload_id: UploadId,
+        /// What the caller knows already.
+        seen: Option<Progress>,
     },
     /// A control call's caller is gone.
     CallCut {

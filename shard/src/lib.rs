@@ -32,6 +32,7 @@ mod steps;
 mod stream;
 mod timers;
 mod upload;
+mod watch;
 mod writes;
 
 #[cfg(test)]

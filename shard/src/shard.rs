@@ -19,6 +19,7 @@ use crate::{
     recover, steps, stream,
     timers::Timer,
     upload::Upload,
+    watch,
 };
 
 /// Answers of one upload that wait for its record; its store is down if there are more.
@@ -151,10 +152,20 @@ impl Shard {
                 let page = control::Page { from_chunk, ranges_max };
                 control::status(self, call, &tenant, &upload_id, page);
             }
-            Event::CallCut { call } => control::cut(self, call),
+            Event::Watch { call, tenant, upload_id, seen } => {
+                watch::watch(self, call, &tenant, &upload_id, seen);
+            }
+            Event::CallCut { call } => {
+                if !watch::cut(self, call) {
+                    control::cut(self, call);
+                }
+            }
             Event::Done { op, result } => self.done(op, result),
             Event::Tick => self.tick(),
-            Event::Drain => self.cx.draining = true,
+            Event::Drain => {
+                self.cx.draining = true;
+                watch::drain(self);
+            }
         }
     }
 
@@ -197,6 +208,7 @@ impl Shard {
         if let Some(upload) = self.uploads.get_mut(upload_id) {
             ending::advance(upload, &mut self.cx);
             steps::record(upload, &mut self.cx);
+            watch::tell(upload, &mut self.cx);
         }
     }
 

@@ -6,7 +6,7 @@ use sluice_proto::{checksum::Crc64Nvme, checksum::Sha256State, error::Refusal};
 
 use crate::{
     budget::Charge,
-    effect::{ChunkAck, UploadView},
+    effect::{ChunkAck, Progress, UploadView},
     keys::{BodyId, CallId, StreamKey},
     ranges::Ranges,
     record::{ChunkPlace, Extent, State, StoredUpload, Transition},
@@ -112,6 +112,9 @@ pub(crate) struct Upload {
     pub ending: Ending,
     pub completing_rev: u64,
     pub end_waiters: Vec<(u64, EndWaiter)>,
+    /// They wait until it isn't `watched` any more.
+    pub watchers: Vec<CallId>,
+    pub watched: Option<Progress>,
 }
 
 impl Upload {
@@ -139,6 +142,8 @@ impl Upload {
             ending: Ending::Open,
             completing_rev: 0,
             end_waiters: Vec::new(),
+            watchers: Vec::new(),
+            watched: None,
             stored,
         };
         upload.recount();
@@ -359,6 +364,7 @@ impl Upload {
             bytes: waiter.bytes,
             received_bytes: self.received_bytes,
             received_count: self.received.count(),
+            stored_bytes: self.stored_bytes,
             duplicate: waiter.duplicate,
             state: self.told_state(),
             spooled,

@@ -186,6 +186,16 @@ impl ChunkDecoder {
         self.reader.missing_bytes()
     }
 
+    /// Bytes that were pushed and not told yet.
+    pub fn unread_bytes(&self) -> usize {
+        self.reader.unread_bytes()
+    }
+
+    /// Whether a message has begun, of which not all was told.
+    pub fn in_message(&self) -> bool {
+        self.end_due || self.reader.missing_bytes().is_some()
+    }
+
     /// Output: the next event; `None` if more bytes are needed.
     ///
     /// A refusal is final: the rest of the stream means nothing.

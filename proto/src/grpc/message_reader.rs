@@ -99,6 +99,11 @@ impl MessageReader {
         }
     }
 
+    /// Bytes that were pushed and not told yet.
+    pub fn unread_bytes(&self) -> usize {
+        self.rope.len()
+    }
+
     /// Whether the stream may end here.
     pub fn at_boundary(&self) -> bool {
         matches!(self.state, State::Between) && self.rope.is_empty()

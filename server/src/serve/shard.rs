@@ -31,7 +31,7 @@ use super::{
     janitor, limits,
     perform::{Inner, Performer},
     process::{Order, Process},
-    service::{self, AddServices, Service},
+    service::{self, AddServices, Service, Watches},
     stores::Stores,
     switch::{Message, Switch},
     work::WorkLog,
@@ -167,6 +167,7 @@ impl Parts {
             min_chunk_rate_bytes: config.limits.min_chunk_rate_bytes,
             metrics: Rc::clone(&metrics),
             generated: OnceCell::new(),
+            watches: Watches::default(),
         });
         let edge = EdgeShard::new(limits::edge_config(config), pacer);
         Self { index, shard, switch, edge, service, metrics, spool_bytes_max }

@@ -16,8 +16,10 @@ fn server(settings: &str) -> Server {
 /// Uploads of every kind, one after the other.
 fn every_kind(server: &Server) -> Vec<Outcome> {
     let address = server.address();
-    (0..12)
-        .map(|seed| work(Kind::ALL[seed as usize % 6], &address, seed, Pace::default()))
+    (0..14)
+        .map(|seed| {
+            work(Kind::ALL[seed as usize % Kind::ALL.len()], &address, seed, Pace::default())
+        })
         .collect()
 }
 

@@ -20,6 +20,8 @@ mod limits;
 mod memory;
 mod names;
 mod starts;
+mod upload_chunks;
+mod upload_progress;
 
 #[cfg(not(feature = "failpoints"))]
 #[test]

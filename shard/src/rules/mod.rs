@@ -9,3 +9,4 @@ mod numbers;
 mod places;
 mod restart;
 mod rig;
+mod watches;

@@ -22,7 +22,7 @@ use sluice_proto::{
 use tonic::{Status, server::NamedService};
 use tower_service::Service;
 
-use super::{Failed, inflow::Inflow, not_one_message, unknown_method, until_gone};
+use super::{Failed, inflow::Inflow, not_one_message, unknown_method, unreadable, until_gone};
 
 type Answering = Pin<Box<dyn Future<Output = Response<tonic::body::Body>>>>;
 type Handler = Box<dyn Fn(http::Request<tonic::body::Body>) -> Answering>;
@@ -92,8 +92,7 @@ impl Generated {
         let response = until_gone(reply, async { Ok(handler(request).await) }).await?;
         if response.headers().get("grpc-status").is_some_and(|code| code == INTERNAL) {
             // Nothing of ours answers so: the generated code could not decode it.
-            let text = "the message can't be read";
-            return Err(Refusal::new(Reason::FieldInvalid, text).into());
+            return Err(unreadable().into());
         }
         send(response, reply).await
     }
@@ -104,7 +103,7 @@ const INTERNAL: &str = "13";
 
 /// The one message of a unary call, with its prefix. It fits into the stream's first window, so
 /// nothing is given back before it is whole.
-async fn read_whole(mut inflow: Inflow) -> Result<Bytes, Failed> {
+pub(super) async fn read_whole(mut inflow: Inflow) -> Result<Bytes, Failed> {
     let mut whole = BytesMut::new();
     while let Some(piece) = inflow.next().await? {
         if whole.len() + piece.len() > PREFIX_BYTES + CONTROL_MESSAGE_BYTES_MAX {

@@ -41,6 +41,8 @@ pub(super) trait Source {
     /// Copies what was pushed and not told yet.
     fn unpin(&mut self);
     fn next_part(&mut self) -> Result<Option<Part>, Refusal>;
+    /// Bytes that were pushed and not told yet: of the next message, once one is over.
+    fn unread_bytes(&self) -> usize;
     /// Bytes that the message still lacks.
     fn missing_bytes(&self) -> u64;
     /// The stream has ended: whether it was exactly one message.
@@ -63,9 +65,15 @@ impl Inflow {
 
     /// The decoder has taken in all that was read and is not payload.
     pub(super) fn give_back(&mut self) {
-        let held_bytes = std::mem::take(&mut self.held_bytes);
-        if held_bytes > 0 {
-            self.body.release(held_bytes);
+        self.give_back_but(0);
+    }
+
+    /// As [`give_back`](Self::give_back), but for what lies in the decoder unread.
+    pub(super) fn give_back_but(&mut self, unread_bytes: usize) {
+        let taken_bytes = self.held_bytes.saturating_sub(unread_bytes);
+        self.held_bytes -= taken_bytes;
+        if taken_bytes > 0 {
+            self.body.release(taken_bytes);
         }
     }
 

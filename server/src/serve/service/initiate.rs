@@ -17,7 +17,7 @@ use sluice_shard::{
 use super::{
     Call, Failed, Service, TENANT, control,
     inflow::{Inflow, Part, Source, read_head},
-    intake::{Intake, Target},
+    intake::{Ends, Intake, Target},
     not_one_message, spec, view,
 };
 use crate::serve::switch::Message;
@@ -38,6 +38,11 @@ impl Source for InitiateDecoder {
             Some(InitiateEvent::Request { .. }) => return Err(not_one_message()),
             None => None,
         })
+    }
+
+    fn unread_bytes(&self) -> usize {
+        // Nothing may follow its one message.
+        0
     }
 
     fn missing_bytes(&self) -> u64 {
@@ -118,7 +123,7 @@ async fn fill(
     service: &Service,
     call: &Call,
     inflow: &mut Inflow,
-    decoder: InitiateDecoder,
+    mut decoder: InitiateDecoder,
     upload: &UploadView,
     bytes: u64,
 ) -> Result<(), Failed> {
@@ -136,8 +141,8 @@ async fn fill(
     let wait = Some(call.wait_until_ms());
     let nameless = upload.record.spec.request_id.is_none().then_some((service, owner, upload_id));
     let unheard = Unheard(nameless);
-    let intake = Intake::begin(service, inflow, decoder, header, target, wait)?;
-    intake.run().await?;
+    let mut intake = Intake::begin(service, inflow, header, target, Ends::WithTheStream(wait))?;
+    intake.run(inflow, &mut decoder).await?;
     unheard.heard();
     Ok(())
 }

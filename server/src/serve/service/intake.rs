@@ -28,7 +28,7 @@ use super::{
     rate::RateWatch,
 };
 use crate::{
-    metrics::{ChunkResult, Level, ShardMetrics, Stage},
+    metrics::{ChunkResult, Level, Stage},
     serve::switch::{Message, ReaderHandle},
 };
 
@@ -41,14 +41,22 @@ pub(super) struct Target {
     pub(super) number: u32,
 }
 
+/// Where a chunk's message ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ends {
+    /// It is the only one of its stream. With [`ChunkOpen::end_wait_until_ms`].
+    WithTheStream(Option<u64>),
+    /// Others may follow.
+    BeforeOthers,
+}
+
 /// One chunk under way.
-pub(super) struct Intake<'a, S> {
+pub(super) struct Intake<'a> {
     service: &'a Service,
-    inflow: &'a mut Inflow,
-    source: S,
     reader: ReaderHandle,
     owner: u16,
     header: ChunkHeader,
+    ends: Ends,
     granted: bool,
     /// It waits for memory: what came already must not pin the blocks that others need.
     parked: bool,
@@ -60,19 +68,17 @@ pub(super) struct Intake<'a, S> {
     answered: bool,
     handed_bytes: u64,
     watch: RateWatch,
+    began_us: u64,
 }
 
-impl<'a, S: Source> Intake<'a, S> {
+impl<'a> Intake<'a> {
     /// Tells the owner of a chunk whose header was read.
-    ///
-    /// `end_wait_until_ms` is [`ChunkOpen::end_wait_until_ms`].
     pub(super) fn begin(
         service: &'a Service,
-        inflow: &'a mut Inflow,
-        source: S,
+        inflow: &Inflow,
         header: ChunkHeader,
         target: Target,
-        end_wait_until_ms: Option<u64>,
+        ends: Ends,
     ) -> Result<Self, Refusal> {
         let checks = header.checks()?;
         let Target { owner, upload_id, number } = target;
@@ -89,16 +95,18 @@ impl<'a, S: Source> Intake<'a, S> {
             force: header.force,
             checks,
             data_bytes: header.data_bytes,
-            end_wait_until_ms,
+            end_wait_until_ms: match ends {
+                Ends::WithTheStream(until_ms) => until_ms,
+                Ends::BeforeOthers => None,
+            },
         };
         service.switch.post(owner, Message::Event(Event::ChunkOpen(Box::new(open))));
         Ok(Self {
             service,
-            inflow,
-            source,
             reader,
             owner,
             header,
+            ends,
             granted: false,
             parked: false,
             trailer: None,
@@ -106,39 +114,82 @@ impl<'a, S: Source> Intake<'a, S> {
             answered: false,
             handed_bytes: 0,
             watch: RateWatch::new(),
+            began_us: timer::now_us(),
         })
     }
 
     /// Brings the chunk to its owner and waits for the answer.
-    pub(super) async fn run(mut self) -> Result<ChunkAck, Failed> {
-        let began_us = timer::now_us();
-        let result = poll_fn(|cx| self.poll(cx)).await;
-        let took = Duration::from_micros(timer::now_us() - began_us);
-        count(&self.service.metrics, &result, took);
+    pub(super) async fn run(
+        &mut self,
+        inflow: &mut Inflow,
+        source: &mut impl Source,
+    ) -> Result<ChunkAck, Failed> {
+        match self.receive(inflow, source).await? {
+            Some(ack) => Ok(ack),
+            None => poll_fn(|cx| self.poll_answer(cx)).await.map_err(Failed::from),
+        }
+    }
+
+    /// Brings the chunk to its owner. The answer, if it came before the end of the message.
+    pub(super) async fn receive(
+        &mut self,
+        inflow: &mut Inflow,
+        source: &mut impl Source,
+    ) -> Result<Option<ChunkAck>, Failed> {
+        let result = poll_fn(|cx| self.poll_receive(inflow, source, cx)).await;
+        match &result {
+            Ok(Some(ack)) => self.count_ack(ack),
+            Ok(None) => {}
+            Err(Failed::Refused(refusal)) => self.count_refusal(refusal),
+            Err(Failed::Gone) => self.service.metrics.chunk_ended(ChunkResult::Cut, 0),
+        }
         result
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<ChunkAck, Failed>> {
+    /// The owner's answer to a chunk that was received whole.
+    pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<ChunkAck, Refusal>> {
+        let reply = ready!(self.reader.poll_reply(cx));
+        self.answered = true;
+        Poll::Ready(match reply {
+            StreamReply::Acked(ack) => {
+                self.count_ack(&ack);
+                Ok(ack)
+            }
+            StreamReply::Refused(refusal) => {
+                self.count_refusal(&refusal);
+                Err(refusal)
+            }
+            other => unreachable!("a chunk that is whole was told {other:?}"),
+        })
+    }
+
+    fn poll_receive(
+        &mut self,
+        inflow: &mut Inflow,
+        source: &mut impl Source,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<ChunkAck>, Failed>> {
         loop {
             if let Poll::Ready(reply) = self.reader.poll_reply(cx) {
-                match self.take_reply(reply, cx) {
-                    Ok(Some(ack)) => return Poll::Ready(Ok(ack)),
+                match self.take_reply(reply, inflow, source, cx) {
                     Ok(None) => continue,
-                    Err(failed) => return Poll::Ready(Err(failed)),
+                    answered => return Poll::Ready(answered),
                 }
             }
             if self.granted
-                && !self.settled
-                && let Err(refusal) = self.hand_over()
+                && let Err(refusal) = self.hand_over(inflow, source)
             {
                 return Poll::Ready(Err(refusal.into()));
             }
-            match self.inflow.poll_read_into(&mut self.source, cx) {
-                Poll::Ready(Ok(true)) if self.parked && !self.granted => self.source.unpin(),
+            if self.settled {
+                return Poll::Ready(Ok(None));
+            }
+            match inflow.poll_read_into(source, cx) {
+                Poll::Ready(Ok(true)) if self.parked && !self.granted => source.unpin(),
                 Poll::Ready(Ok(true)) => {}
-                Poll::Ready(Ok(false)) if !self.granted || self.settled => return Poll::Pending,
-                Poll::Ready(Ok(false)) => match self.end() {
-                    Ok(()) => return Poll::Pending,
+                Poll::Ready(Ok(false)) if !self.granted => return Poll::Pending,
+                Poll::Ready(Ok(false)) => match source.finish().and_then(|()| self.settle()) {
+                    Ok(()) => return Poll::Ready(Ok(None)),
                     Err(refusal) => return Poll::Ready(Err(refusal.into())),
                 },
                 Poll::Ready(Err(gone)) => return Poll::Ready(Err(gone)),
@@ -150,6 +201,8 @@ impl<'a, S: Source> Intake<'a, S> {
     fn take_reply(
         &mut self,
         reply: StreamReply,
+        inflow: &mut Inflow,
+        source: &mut impl Source,
         cx: &mut Context<'_>,
     ) -> Result<Option<ChunkAck>, Failed> {
         let no_credit = |_| {
@@ -159,51 +212,57 @@ impl<'a, S: Source> Intake<'a, S> {
         match reply {
             StreamReply::Granted { .. } => {
                 // What is here already isn't asked for again.
-                while let Poll::Ready(read) = self.inflow.poll_read_into(&mut self.source, cx) {
+                while let Poll::Ready(read) = inflow.poll_read_into(source, cx) {
                     if !read? {
                         break;
                     }
                 }
-                self.inflow.grant(self.source.missing_bytes()).map_err(no_credit)?;
+                inflow.grant(source.missing_bytes()).map_err(no_credit)?;
                 self.granted = true;
             }
             StreamReply::Parked => {
-                self.inflow.park().map_err(no_credit)?;
-                self.source.unpin();
+                inflow.park().map_err(no_credit)?;
+                source.unpin();
                 self.parked = true;
             }
             StreamReply::Acked(ack) => {
-                (self.settled, self.answered) = (true, true);
+                self.answered = true;
                 return Ok(Some(ack));
             }
             StreamReply::Refused(refusal) => {
-                (self.settled, self.answered) = (true, true);
+                self.answered = true;
                 return Err(refusal.into());
             }
         }
         Ok(None)
     }
 
-    /// Hands over all that was decoded.
-    fn hand_over(&mut self) -> Result<(), Refusal> {
-        while let Some(part) = self.source.next_part()? {
+    /// Hands over all that was decoded of the message.
+    fn hand_over(&mut self, inflow: &mut Inflow, source: &mut impl Source) -> Result<(), Refusal> {
+        while !self.settled
+            && let Some(part) = source.next_part()?
+        {
             match part {
                 Part::Data(bytes) => {
                     self.handed_bytes += bytes.len() as u64;
-                    self.inflow.handed_over(bytes.len());
+                    inflow.handed_over(bytes.len());
                     self.service.metrics.received(bytes.len() as u64);
                     self.reader.hand_over(self.owner, bytes);
                 }
-                Part::End(trailer) => self.trailer = Some(trailer),
+                Part::End(trailer) => {
+                    self.trailer = Some(trailer);
+                    if self.ends == Ends::BeforeOthers {
+                        self.settle()?;
+                    }
+                }
             }
         }
-        self.inflow.give_back();
+        inflow.give_back_but(source.unread_bytes());
         Ok(())
     }
 
-    /// The client sends no more: if that was one whole message, its chunk ends.
-    fn end(&mut self) -> Result<(), Refusal> {
-        self.source.finish()?;
+    /// The message is whole: its chunk ends.
+    fn settle(&mut self) -> Result<(), Refusal> {
         let trailer = self.trailer.take().ok_or_else(not_one_message)?;
         trailer.apply(&mut self.header);
         let (is_last, force) = (self.header.is_last, self.header.force);
@@ -217,7 +276,7 @@ impl<'a, S: Source> Intake<'a, S> {
     /// Cuts a sender that holds budget and is too slow.
     fn poll_rate(&mut self, cx: &mut Context<'_>) -> Poll<Refusal> {
         let minimum = self.service.min_chunk_rate_bytes;
-        if !self.granted || self.settled || minimum == 0 {
+        if !self.granted || minimum == 0 {
             return Poll::Pending;
         }
         loop {
@@ -234,31 +293,30 @@ impl<'a, S: Source> Intake<'a, S> {
             }
         }
     }
+
+    fn count_ack(&self, ack: &ChunkAck) {
+        let metrics = &self.service.metrics;
+        let was = if ack.duplicate { ChunkResult::Duplicate } else { ChunkResult::Accepted };
+        metrics.chunk_ended(was, ack.bytes);
+        let took = Duration::from_micros(timer::now_us() - self.began_us);
+        metrics.chunk_acked(if ack.spooled { Level::Spooled } else { Level::Received }, took);
+    }
+
+    fn count_refusal(&self, refusal: &Refusal) {
+        let metrics = &self.service.metrics;
+        metrics.chunk_ended(ChunkResult::Refused, 0);
+        if refusal.reason == Reason::ChecksumMismatch {
+            metrics.integrity_failed(Stage::Chunk);
+        }
+    }
 }
 
 /// Also when the client is gone and nobody polls it any more.
-impl<S> Drop for Intake<'_, S> {
+impl Drop for Intake<'_> {
     fn drop(&mut self) {
         if !self.answered {
             let event = Event::ChunkCut { stream: self.reader.key() };
             self.service.switch.post(self.owner, Message::Event(event));
         }
-    }
-}
-
-fn count(metrics: &ShardMetrics, result: &Result<ChunkAck, Failed>, took: Duration) {
-    match result {
-        Ok(ack) => {
-            let was = if ack.duplicate { ChunkResult::Duplicate } else { ChunkResult::Accepted };
-            metrics.chunk_ended(was, ack.bytes);
-            metrics.chunk_acked(if ack.spooled { Level::Spooled } else { Level::Received }, took);
-        }
-        Err(Failed::Refused(refusal)) => {
-            metrics.chunk_ended(ChunkResult::Refused, 0);
-            if refusal.reason == Reason::ChecksumMismatch {
-                metrics.integrity_failed(Stage::Chunk);
-            }
-        }
-        Err(Failed::Gone) => metrics.chunk_ended(ChunkResult::Cut, 0),
     }
 }

@@ -1,14 +1,17 @@
 //! The gRPC services of one shard: each request to who serves it, each answer counted.
 
+mod acks;
 mod control;
 mod generated;
 mod inflow;
 mod initiate;
 mod intake;
+mod progress;
 mod rate;
 mod reply;
 mod spec;
 mod upload_chunk;
+mod upload_chunks;
 mod view;
 
 use std::{
@@ -33,6 +36,7 @@ use sluice_proto::{
 };
 
 pub(crate) use generated::Generated;
+pub(crate) use progress::Watches;
 pub(crate) use spec::Offer;
 
 use self::{inflow::Inflow, reply::Failed};
@@ -64,6 +68,7 @@ pub(crate) struct Service {
     pub(crate) min_chunk_rate_bytes: u64,
     pub(crate) metrics: Rc<ShardMetrics>,
     pub(crate) generated: OnceCell<Generated>,
+    pub(crate) watches: Watches,
 }
 
 /// Adds the services that other crates bring, the same to every shard.
@@ -179,6 +184,19 @@ async fn answer(
             let work = upload_chunk::upload_chunk(service, &call, &mut inflow);
             until_gone(&mut reply, work).await
         }
+        (Ok(()), Method::UploadChunks) => {
+            return match upload_chunks::upload_chunks(service, inflow, &mut reply).await {
+                Ok(code) => code,
+                // It was answered from its beginning on, so all that is left is that it is over.
+                Err(_gone) => CANCELLED,
+            };
+        }
+        (Ok(()), Method::StreamUploadProgress) => {
+            match progress::stream_upload_progress(service, &call, inflow, &mut reply).await {
+                Ok(code) => return code,
+                Err(failed) => Err(failed),
+            }
+        }
         (Ok(()), Method::InitiateUpload) => {
             let work = initiate::initiate(service, &call, &mut inflow);
             until_gone(&mut reply, work).await
@@ -249,6 +267,10 @@ fn check(head: &http::request::Parts) -> Result<(), Refusal> {
 
 fn unknown_method() -> Refusal {
     Refusal::new(Reason::MethodUnknown, "no such method")
+}
+
+fn unreadable() -> Refusal {
+    Refusal::new(Reason::FieldInvalid, "the message can't be read")
 }
 
 fn not_one_message() -> Refusal {

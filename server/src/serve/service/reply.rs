@@ -38,24 +38,40 @@ impl From<Gone> for Failed {
 pub(super) async fn send(mut reply: EdgeReply, answer: &Answer) -> Result<(), Gone> {
     match answer {
         Ok(message) => {
-            let mut head = Response::new(());
-            head.headers_mut().insert(CONTENT_TYPE, GRPC);
-            reply.head(head, false)?;
+            begin(&mut reply)?;
             reply.send(message.clone()).await?;
-            let mut trailers = HeaderMap::new();
-            trailers.insert("grpc-status", OK);
-            reply.finish(trailers)?;
+            reply.finish(ok())?;
         }
         Err(refusal) => reply.head(refused(refusal), true)?,
     }
     Ok(())
 }
 
+/// The head of an answer that has messages.
+pub(super) fn begin(reply: &mut EdgeReply) -> Result<(), Gone> {
+    let mut head = Response::new(());
+    head.headers_mut().insert(CONTENT_TYPE, GRPC);
+    reply.head(head, false)
+}
+
+/// The trailers of an answer that is OK.
+pub(super) fn ok() -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", OK);
+    trailers
+}
+
 /// A head that is the whole answer: status and details without a message (gRPC's Trailers-Only).
 fn refused(refusal: &Refusal) -> Response<()> {
     let mut head = Response::new(());
-    let headers = head.headers_mut();
-    headers.insert(CONTENT_TYPE, GRPC);
+    *head.headers_mut() = status_headers(refusal);
+    head.headers_mut().insert(CONTENT_TYPE, GRPC);
+    head
+}
+
+/// A refusal as headers, which may also be trailers.
+pub(super) fn status_headers(refusal: &Refusal) -> HeaderMap {
+    let mut headers = HeaderMap::new();
     let status = refusal.to_status();
     headers.insert("grpc-status", HeaderValue::from(status.code));
     let texts = [
@@ -68,5 +84,5 @@ fn refused(refusal: &Refusal) -> Response<()> {
     if let Some(ms) = refusal.retry_after_ms {
         headers.insert("grpc-retry-pushback-ms", HeaderValue::from(ms));
     }
-    head
+    headers
 }

@@ -11,12 +11,12 @@ use sluice_shard::effect::ChunkAck;
 use super::{
     Call, Failed, Service,
     inflow::{Inflow, Part, Source, read_head},
-    intake::{Intake, Target},
+    intake::{Ends, Intake, Target},
     not_one_message, view,
 };
 
 /// A message's length is four bytes, so no chunk is longer. The owner judges by its own limit.
-const DATA_BYTES_MAX: u64 = u32::MAX as u64;
+pub(super) const DATA_BYTES_MAX: u64 = u32::MAX as u64;
 
 impl Source for ChunkDecoder {
     fn push(&mut self, piece: Bytes) {
@@ -34,6 +34,10 @@ impl Source for ChunkDecoder {
             Some(ChunkEvent::Header(_)) => return Err(not_one_message()),
             None => None,
         })
+    }
+
+    fn unread_bytes(&self) -> usize {
+        ChunkDecoder::unread_bytes(self)
     }
 
     fn missing_bytes(&self) -> u64 {
@@ -55,13 +59,13 @@ pub(super) async fn upload_chunk(
     let (upload_id, number) = header.ids()?;
     let owner = service.owner(&upload_id)?;
     let target = Target { owner, upload_id, number: number.get() };
-    let wait = Some(call.wait_until_ms());
-    let intake = Intake::begin(service, inflow, decoder, header, target, wait)?;
-    let ack = intake.run().await?;
+    let ends = Ends::WithTheStream(Some(call.wait_until_ms()));
+    let mut intake = Intake::begin(service, inflow, header, target, ends)?;
+    let ack = intake.run(inflow, &mut decoder).await?;
     Ok(frame_reply(&response(service, ack)))
 }
 
-fn header(decoder: &mut ChunkDecoder) -> Result<Option<ChunkHeader>, Refusal> {
+pub(super) fn header(decoder: &mut ChunkDecoder) -> Result<Option<ChunkHeader>, Refusal> {
     match decoder.next_event()? {
         Some(ChunkEvent::Header(header)) => Ok(Some(header)),
         Some(_) => unreachable!("a header comes first"),

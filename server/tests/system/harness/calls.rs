@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::Stream;
 use prost::Message as _;
 use sluice_proto::checksum::{Crc32c, Crc64Nvme};
 use sluice_proto::error::{Reason, ReceivedRefusal};
 use sluice_proto::pb::upload_service_client::UploadServiceClient;
 use sluice_proto::pb::{self, rpc};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 
 /// What a test sends is small, but a chunk may be larger than tonic takes by default.
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
@@ -41,8 +42,20 @@ macro_rules! calls {
 
 impl Calls {
     pub fn to(address: &str) -> Self {
-        let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
-        let service = UploadServiceClient::new(channel);
+        Self::over(Self::endpoint(address))
+    }
+
+    /// With HTTP/2's default window on each stream, as most gRPC libraries have it.
+    pub fn narrow(address: &str) -> Self {
+        Self::over(Self::endpoint(address).initial_stream_window_size(65_535))
+    }
+
+    fn endpoint(address: &str) -> Endpoint {
+        Endpoint::from_shared(format!("http://{address}")).unwrap()
+    }
+
+    fn over(endpoint: Endpoint) -> Self {
+        let service = UploadServiceClient::new(endpoint.connect_lazy());
         Self(service.max_encoding_message_size(MESSAGE_BYTES_MAX))
     }
 
@@ -52,6 +65,25 @@ impl Calls {
         complete_upload: CompleteUploadRequest => CompleteUploadResponse,
         abort_upload: AbortUploadRequest => AbortUploadResponse,
         get_upload_status: GetUploadStatusRequest => GetUploadStatusResponse,
+    }
+
+    /// Opens a stream of chunks.
+    pub async fn upload_chunks(
+        &self,
+        chunks: impl Stream<Item = pb::UploadChunksRequest> + Send + 'static,
+    ) -> Answer<Streaming<pb::UploadChunksResponse>> {
+        let answer = self.0.clone().upload_chunks(chunks).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| refusal_of(&status).into())
+    }
+
+    /// Watches an upload.
+    pub async fn watch(
+        &self,
+        upload_id: &str,
+    ) -> Answer<Streaming<pb::StreamUploadProgressResponse>> {
+        let request = pb::StreamUploadProgressRequest { upload_id: upload_id.to_owned() };
+        let answer = self.0.clone().stream_upload_progress(request).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| refusal_of(&status).into())
     }
 
     /// Opens an upload of which only the name is known.
@@ -85,6 +117,30 @@ pub fn chunk(upload_id: &str, number: i32, data: &[u8]) -> pb::UploadChunkReques
         chunk_number: number,
         data: data.to_vec().into(),
         ..Default::default()
+    }
+}
+
+/// A chunk as a stream of them takes it.
+pub fn streamed_chunk(chunk: pb::UploadChunkRequest) -> pb::UploadChunksRequest {
+    let pb::UploadChunkRequest {
+        upload_id,
+        chunk_number,
+        is_last,
+        force,
+        crc32c,
+        crc64nvme,
+        sha256,
+        data,
+    } = chunk;
+    pb::UploadChunksRequest {
+        upload_id,
+        chunk_number,
+        is_last,
+        force,
+        crc32c,
+        crc64nvme,
+        sha256,
+        data,
     }
 }
 

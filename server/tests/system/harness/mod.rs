@@ -7,11 +7,12 @@ mod http;
 mod noise;
 mod ports;
 mod server;
+mod streamed;
 mod tools;
 mod workload;
 
 pub use audit::audit;
-pub use calls::{Calls, checked_chunk, chunk};
+pub use calls::{Calls, checked_chunk, chunk, streamed_chunk};
 pub use data_dir::DataDir;
 pub use http::{RawAnswer, RawCall, get, message};
 pub use noise::{Random, noise, seed};

@@ -21,6 +21,8 @@ pub enum Kind {
     Library,
     /// Chunk by chunk: shuffled, odd sizes, nothing promised, one chunk replaced.
     Shuffled,
+    /// On streams of chunks, shuffled; every try is a new stream.
+    Streamed,
     /// In one call.
     Payload,
     /// No bytes at all.
@@ -32,8 +34,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] =
-        [Self::Library, Self::Shuffled, Self::Payload, Self::Empty, Self::Aborted, Self::Mismatch];
+    pub const ALL: [Self; 7] = [
+        Self::Library,
+        Self::Shuffled,
+        Self::Streamed,
+        Self::Payload,
+        Self::Empty,
+        Self::Aborted,
+        Self::Mismatch,
+    ];
 }
 
 /// How much time passes between two chunks of an upload.
@@ -69,6 +78,7 @@ async fn run(kind: Kind, address: &str, seed: u64, pace: Pace) -> Outcome {
     match kind {
         Kind::Library => library(address, one).await,
         Kind::Shuffled => one.shuffled().await,
+        Kind::Streamed => one.streamed().await,
         Kind::Payload => one.payload().await,
         Kind::Empty => one.empty().await,
         Kind::Aborted => one.aborted().await,
@@ -118,20 +128,23 @@ async fn library_once(
 }
 
 /// One upload made of single calls.
-struct One {
-    calls: Calls,
-    random: Random,
+pub(super) struct One {
+    pub(super) calls: Calls,
+    pub(super) random: Random,
     filename: String,
-    seed: u64,
-    pace: Pace,
+    pub(super) seed: u64,
+    pub(super) pace: Pace,
 }
 
 impl One {
-    fn ended(&self, upload_id: String, ended: Ended) -> Outcome {
+    pub(super) fn ended(&self, upload_id: String, ended: Ended) -> Outcome {
         Outcome { upload_id, filename: self.filename.clone(), ended }
     }
 
-    async fn initiate(&self, request: pb::InitiateUploadRequest) -> pb::InitiateUploadResponse {
+    pub(super) async fn initiate(
+        &self,
+        request: pb::InitiateUploadRequest,
+    ) -> pb::InitiateUploadResponse {
         let request = pb::InitiateUploadRequest {
             filename: self.filename.clone(),
             request_id: self.filename.clone(),
@@ -160,7 +173,7 @@ impl One {
         answer.duplicate
     }
 
-    async fn assert_received(&self, id: &str, acked: &BTreeSet<i32>) {
+    pub(super) async fn assert_received(&self, id: &str, acked: &BTreeSet<i32>) {
         let status = self.status(id).await;
         let is_in = |number: i32| {
             status.received_ranges.iter().any(|range| (range.first..=range.last).contains(&number))
@@ -212,7 +225,7 @@ impl One {
         self.send(forced, acked).await;
     }
 
-    async fn complete(&self, id: &str, chunks: Option<i32>) -> pb::ObjectInfo {
+    pub(super) async fn complete(&self, id: &str, chunks: Option<i32>) -> pb::ObjectInfo {
         let persist = Persist::new();
         loop {
             let answer = persist.call(async || self.calls.complete(id, chunks).await).await;
