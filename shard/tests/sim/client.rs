@@ -9,7 +9,7 @@ use sluice_proto::{
 };
 use sluice_shard::{
     Event,
-    effect::{CallReply, StreamReply, UploadView},
+    effect::{CallReply, Progress, StreamReply, UploadView},
     keys::{CallId, StreamKey},
     record::{State, UploadSpec},
 };
@@ -36,6 +36,10 @@ pub(crate) struct Client {
     pub phase: Phase,
     pub streams: BTreeMap<StreamKey, Sending>,
     pub calls: BTreeMap<CallId, Asked>,
+    /// The call that waits for the upload's next change.
+    pub watch: Option<CallId>,
+    /// Of which upload it was told what.
+    pub seen: Option<(UploadId, Progress)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +85,8 @@ impl Client {
             phase: Phase::Storm(world.rng.between(0, 60) as u32),
             streams: BTreeMap::new(),
             calls: BTreeMap::new(),
+            watch: None,
+            seen: None,
         }
     }
 
@@ -98,7 +104,7 @@ impl Client {
             }
         }
         self.act(world);
-        let waits = !self.streams.is_empty() || !self.calls.is_empty();
+        let waits = !self.streams.is_empty() || !self.calls.is_empty() || self.watch.is_some();
         if waits || self.phase != Phase::Done(0) {
             let (low_ms, high_ms) = self.pause_ms(world);
             world.after(low_ms, high_ms, Action::Wake { client: self.id });
@@ -137,6 +143,11 @@ impl Client {
             Answer::StreamLost(key) => {
                 drop(self.streams.remove(&key));
                 self.look_anew();
+            }
+            Answer::CallLost(call) if self.watch == Some(call) => self.watch = None,
+            Answer::Call(call, result) if self.watch == Some(call) => {
+                self.watch = None;
+                self.watched(world, result);
             }
             Answer::CallLost(call) => {
                 self.calls.remove(&call);
@@ -219,6 +230,7 @@ impl Client {
                     self.upload = Some(upload_id);
                 }
             }
+            (asked, CallReply::Watched(_)) => panic!("{asked:?} watches nothing"),
             (_, CallReply::Completed(view)) => self.see(world, &view, None),
             (_, CallReply::Aborted) => self.done(world, State::Aborted),
             (Asked::Foreign, CallReply::Status { .. }) => panic!("told to another tenant"),
@@ -232,6 +244,19 @@ impl Client {
                 numbers.extend(highest..total);
                 self.see(world, &upload, Some((numbers, total.max(highest))));
             }
+        }
+    }
+
+    /// A watch is answered because something has changed.
+    fn watched(&mut self, world: &World, result: Result<CallReply, Refusal>) {
+        match result {
+            Ok(CallReply::Watched(view)) => {
+                let told = (view.record.upload_id, view.progress());
+                assert!(self.seen != Some(told) || told.1.state.ended(), "nothing has changed");
+                self.seen = Some(told);
+            }
+            Ok(other) => panic!("a watch was answered {other:?}"),
+            Err(refusal) => Self::check_unknown(world, &refusal),
         }
     }
 

@@ -49,6 +49,7 @@ impl Client {
             89..92 => self.ask_as_another(world, upload),
             92..96 => self.hang_up(world),
             96 if !self.honest => self.abort(world, upload),
+            97..99 if self.watch.is_none() => self.watch(world, upload),
             _ => {}
         }
     }
@@ -153,6 +154,17 @@ impl Client {
         self.calls.extend(call.map(|call| (call, Asked::Status)));
     }
 
+    fn watch(&mut self, world: &mut World, upload: UploadId) {
+        let tenant = self.spec.tenant.clone();
+        let seen = self.seen.filter(|(of, _)| *of == upload).map(|(_, progress)| progress);
+        self.watch = world.call(self.id, upload, |call| Event::Watch {
+            call,
+            tenant,
+            upload_id: upload,
+            seen,
+        });
+    }
+
     fn abort(&mut self, world: &mut World, upload: UploadId) {
         world.stores.aborts_asked.insert(upload);
         let tenant = self.spec.tenant.clone();
@@ -177,7 +189,8 @@ impl Client {
     }
 
     fn hang_up(&mut self, world: &mut World) {
-        if let Some((call, _)) = self.calls.pop_last() {
+        let last = self.calls.pop_last().map(|(call, _)| call);
+        if let Some(call) = self.watch.take().or(last) {
             world.cut_call(call);
         }
     }
