@@ -148,7 +148,7 @@ fn a_method_that_there_is_not_is_unimplemented() {
         assert_eq!(refusal.code, tonic::Code::Unimplemented as i32, "{method}: {refusal:?}");
     }
     // In the contract, and not served yet: told at once, though the client may send on.
-    for method in ["UploadChunks", "ListUploads", "StreamUploadProgress"] {
+    for method in ["ListUploads"] {
         let call = scene.runtime.block_on(RawCall::open(&address, method, &[]));
         call.send(message(0, &[0; 100]));
         let refusal = scene.runtime.block_on(call.refused()).refusal;
