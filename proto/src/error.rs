@@ -113,6 +113,8 @@ reasons! {
     NodeExists "NODE_EXISTS" => AlreadyExists,
     /// The filename is taken and `if_not_exists` was set.
     NameExists "NAME_EXISTS" => AlreadyExists,
+    /// The drive is there, with other parameters.
+    DriveExists "DRIVE_EXISTS" => AlreadyExists,
     /// No such upload, or another tenant's.
     UploadUnknown "UPLOAD_UNKNOWN" => NotFound,
     /// No such drive, or another tenant's.

@@ -33,6 +33,13 @@ pub const MIME_TYPE_BYTES_MAX: usize = 255;
 /// Bytes of the reason given to AbortUpload.
 pub const ABORT_REASON_BYTES_MAX: usize = 1024;
 
+/// Bytes of a drive's bucket.
+pub const BUCKET_BYTES_MAX: usize = 255;
+/// Bytes of a drive's prefix: with node and upload id a key stays below S3's 1,024 bytes.
+pub const PREFIX_BYTES_MAX: usize = 512;
+/// Bytes of the name of a drive's credentials.
+pub const CREDENTIALS_REF_BYTES_MAX: usize = 128;
+
 /// Pairs in an upload's metadata.
 pub const METADATA_PAIRS_MAX: usize = 64;
 /// Bytes of one metadata key; at least 1.
@@ -46,6 +53,9 @@ pub const METADATA_BYTES_MAX: usize = 16 << 10;
 pub const PAGE_ITEMS_MAX: u32 = 1000;
 /// Items of a page of a List whose request names no size.
 pub const PAGE_ITEMS_DEFAULT: u32 = 100;
+/// Bytes of the items of one page of a List, about: a page ends with the item that reaches it.
+/// Clients take 4 MiB a message unless they are told otherwise.
+pub const PAGE_BYTES_MAX: usize = 1 << 20;
 /// Ranges of a page of a status whose request names no size.
 pub const STATUS_RANGES_DEFAULT: u32 = 1000;
 

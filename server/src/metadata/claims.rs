@@ -10,7 +10,11 @@ use sluice_shard::{
     record::{State, UploadRecord, UploadSpec},
 };
 
-use super::outbox::{self, Subject, Transition};
+use super::{
+    drives,
+    outbox::{self, Subject, Transition},
+    parsed,
+};
 
 /// Claims for an upload what its request asks for, with the event that it began.
 ///
@@ -32,13 +36,14 @@ pub fn claim(
     if let Some(refusal) = find_conflict(conn, spec)? {
         return Ok(Claimed::Refused(refusal));
     }
+    let promised_bytes = spec.expected_size_bytes.map_or(0, |bytes| bytes as i64);
     conn.prepare_cached(
         "INSERT INTO claims (
             upload_id, tenant, drive_id, node_id, filename, if_not_exists, request_id, fingerprint,
-            create_ms
+            create_ms, promised_bytes
          ) VALUES (
             :upload_id, :tenant, :drive_id, :node_id, :filename, :if_not_exists, :request_id,
-            :fingerprint, :create_ms
+            :fingerprint, :create_ms, :promised_bytes
          )",
     )?
     .execute(named_params! {
@@ -51,7 +56,9 @@ pub fn claim(
         ":request_id": spec.request_id.as_ref().map(|id| id.as_str()),
         ":fingerprint": spec.fingerprint,
         ":create_ms": create_ms as i64,
+        ":promised_bytes": promised_bytes,
     })?;
+    drives::hold(conn, spec.drive_id.as_str(), promised_bytes)?;
     let subject = Subject {
         upload_id: &upload_id,
         tenant: &spec.tenant,
@@ -88,9 +95,8 @@ fn find_request(conn: &Connection, spec: &UploadSpec) -> rusqlite::Result<Option
 /// What keeps a new upload from its node or name.
 fn find_conflict(conn: &Connection, spec: &UploadSpec) -> rusqlite::Result<Option<Refusal>> {
     let (drive, node) = (spec.drive_id.as_str(), spec.node_id.as_str());
-    if !exists(conn, "SELECT 1 FROM drives WHERE drive_id = ?1", [drive])? {
-        let refusal = Refusal::new(Reason::DriveUnknown, "no such drive").field("drive_id");
-        return Ok(Some(refusal.with("drive_id", drive)));
+    if let Err(refusal) = drives::check_drive(conn, &spec.drive_id)? {
+        return Ok(Some(refusal));
     }
     let node_is_taken = "SELECT 1 FROM nodes WHERE drive_id = ?1 AND node_id = ?2
          UNION ALL
@@ -108,7 +114,7 @@ fn find_conflict(conn: &Connection, spec: &UploadSpec) -> rusqlite::Result<Optio
         let message = "the drive has a node of this filename, or one is being uploaded";
         return Ok(Some(Refusal::new(Reason::NameExists, message).field("filename")));
     }
-    Ok(None)
+    Ok(drives::check_room(conn, drive, spec.expected_size_bytes)?.err())
 }
 
 /// Gives back what an upload holds that became nothing, with the event why. Where nothing is
@@ -144,14 +150,15 @@ fn give_back(
     wall_ms: u64,
 ) -> rusqlite::Result<()> {
     let upload_id = upload_id.to_string();
-    let held: Option<(String, String, String)> = conn
+    let held: Option<(String, String, String, i64)> = conn
         .prepare_cached(
             "DELETE FROM claims WHERE upload_id = ?1 AND finish_ms IS NULL
-             RETURNING tenant, drive_id, node_id",
+             RETURNING tenant, drive_id, node_id, promised_bytes",
         )?
-        .query_row([&upload_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .query_row([&upload_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .optional()?;
-    let Some((tenant, drive_id, node_id)) = held else { return Ok(()) };
+    let Some((tenant, drive_id, node_id, promised_bytes)) = held else { return Ok(()) };
+    drives::hold(conn, &drive_id, -promised_bytes)?;
     let subject =
         Subject { upload_id: &upload_id, tenant: &tenant, drive_id: &drive_id, node_id: &node_id };
     outbox::put(conn, &subject, Transition::Failed, Some(cause), wall_ms)
@@ -184,12 +191,4 @@ fn exists(
     values: impl rusqlite::Params,
 ) -> rusqlite::Result<bool> {
     conn.prepare_cached(select)?.exists(values)
-}
-
-/// A value that only we write.
-fn parsed<T, E>(text: &str, value: Result<T, E>) -> rusqlite::Result<T> {
-    value.map_err(|_| {
-        let message = format!("claims hold {text:?}");
-        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, message.into())
-    })
 }

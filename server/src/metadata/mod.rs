@@ -4,8 +4,10 @@
 //! a node row and each event of an upload are written once, whatever is repeated.
 
 mod claims;
+mod drives;
 mod nodes;
 mod outbox;
+mod page;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -13,7 +15,9 @@ mod tests;
 use rusqlite::{Connection, params};
 
 pub use claims::{claim, orphans, release, release_orphan};
-pub use nodes::finish;
+pub use drives::{Drive, check_drive, create_drive, get_drive, list_drives, unknown_drive};
+pub use nodes::{Node, NodeFilter, finish, get_node, list_nodes};
+pub use page::{Page, PageLimit};
 
 /// The tables, for [`sluice_io::sqlite::Database::open`].
 pub fn migrations() -> &'static [&'static str] {
@@ -39,4 +43,12 @@ pub fn sweep(conn: &Connection, before_ms: u64, rows_max: u32) -> rusqlite::Resu
         )?
         .execute(params![before_ms as i64, rows_max])?;
     Ok(claims + events)
+}
+
+/// A value that only we write.
+fn parsed<T, E>(text: &str, value: Result<T, E>) -> rusqlite::Result<T> {
+    value.map_err(|_| {
+        let message = format!("the metadata holds {text:?}");
+        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, message.into())
+    })
 }

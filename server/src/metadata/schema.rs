@@ -1,7 +1,8 @@
 //! The tables of the metadata. A migration that has run anywhere is never changed.
 
 /// In order; how many have run is kept in the file.
-pub(super) const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE drives (
         drive_id TEXT PRIMARY KEY,
         bucket TEXT NOT NULL,
@@ -62,4 +63,16 @@ pub(super) const MIGRATIONS: &[&str] = &["
         UNIQUE (upload_id, transition)
     ) STRICT;
     CREATE INDEX outbox_by_age ON outbox (create_ms);
-"];
+",
+    "
+    -- Drives tell when they were made; one with a quota counts what it holds.
+    ALTER TABLE drives ADD COLUMN create_ms INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE drives ADD COLUMN held_bytes INTEGER NOT NULL DEFAULT 0;
+    UPDATE drives SET create_ms = unixepoch() * 1000;
+    ALTER TABLE claims ADD COLUMN promised_bytes INTEGER NOT NULL DEFAULT 0;
+
+    -- Nodes of one name are listed by their ids.
+    DROP INDEX nodes_by_name;
+    CREATE INDEX nodes_by_name ON nodes (drive_id, filename, node_id);
+",
+];

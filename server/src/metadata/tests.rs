@@ -1,3 +1,6 @@
+mod drives;
+mod nodes;
+
 use std::collections::BTreeMap;
 
 use rusqlite::Connection;

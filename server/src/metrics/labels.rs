@@ -111,6 +111,10 @@ labels! {
         Finish "finish",
         /// A claim given back.
         Release "release",
+        /// Uploads of a store listed for a client.
+        List "list",
+        /// Drives or nodes told to a client, or a drive made for one.
+        Query "query",
     }
 }
 
@@ -195,8 +199,8 @@ impl Work {
     pub(super) fn backend(self) -> &'static str {
         match self {
             Self::Write | Self::Place | Self::Hash | Self::Seal | Self::Remove => "disk",
-            Self::Record | Self::Load => "state",
-            Self::Claim | Self::Finish | Self::Release => "metadata",
+            Self::Record | Self::Load | Self::List => "state",
+            Self::Claim | Self::Finish | Self::Release | Self::Query => "metadata",
         }
     }
 }
@@ -205,8 +209,26 @@ impl Method {
     /// The method of a request's path, such as `/sluice.upload.v1.UploadService/UploadChunk`.
     pub fn of_path(path: &str) -> Self {
         let name = path.strip_prefix("/sluice.upload.v1.").and_then(|path| path.split_once('/'));
-        let served = name.and_then(|(_, name)| Self::ALL.iter().find(|m| m.as_str() == name));
+        let served = name.and_then(|(service, name)| {
+            Self::ALL.iter().find(|m| m.as_str() == name && m.service() == Some(service))
+        });
         served.copied().unwrap_or(Self::Other)
+    }
+
+    fn service(self) -> Option<&'static str> {
+        Some(match self {
+            Self::InitiateUpload
+            | Self::UploadChunk
+            | Self::UploadChunks
+            | Self::CompleteUpload
+            | Self::AbortUpload
+            | Self::GetUploadStatus
+            | Self::ListUploads
+            | Self::StreamUploadProgress => "UploadService",
+            Self::ListNodes | Self::GetNode => "NodeService",
+            Self::CreateDrive | Self::GetDrive | Self::ListDrives => "DriveService",
+            Self::Other => return None,
+        })
     }
 }
 
@@ -227,8 +249,15 @@ mod tests {
     fn paths_and_numbers_find_their_labels() {
         let path = "/sluice.upload.v1.UploadService/UploadChunks";
         assert_eq!(Method::of_path(path), Method::UploadChunks);
-        for other in ["/grpc.health.v1.Health/Check", "/sluice.upload.v1.UploadService/x", "", "/"]
-        {
+        assert_eq!(Method::of_path("/sluice.upload.v1.NodeService/GetNode"), Method::GetNode);
+        for other in [
+            "/grpc.health.v1.Health/Check",
+            "/sluice.upload.v1.UploadService/x",
+            "/sluice.upload.v1.UploadService/GetNode",
+            "/sluice.upload.v1.UploadService/other",
+            "",
+            "/",
+        ] {
             assert_eq!(Method::of_path(other), Method::Other, "{other}");
         }
         for (number, code) in RpcCode::ALL.iter().enumerate() {

@@ -227,8 +227,13 @@ fn open_state(
     Ok(Opened { stores, metadata, loaded })
 }
 
-/// What health is told of: the server as a whole, and its one service.
-const HEALTH_SERVICES: [&str; 2] = ["", "sluice.upload.v1.UploadService"];
+/// What health is told of: the server as a whole, and each service of the contract.
+const HEALTH_SERVICES: [&str; 4] = [
+    "",
+    "sluice.upload.v1.UploadService",
+    "sluice.upload.v1.NodeService",
+    "sluice.upload.v1.DriveService",
+];
 
 /// Health and reflection, and who tells health how the server is.
 fn foreign_services(runtime: &Runtime) -> (HealthReporter, AddServices) {
@@ -259,6 +264,8 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
         .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
         .with_service_name("sluice.upload.v1.UploadService")
+        .with_service_name("sluice.upload.v1.NodeService")
+        .with_service_name("sluice.upload.v1.DriveService")
         .with_service_name("grpc.health.v1.Health")
         .with_service_name("grpc.reflection.v1.ServerReflection")
         .with_service_name("grpc.reflection.v1alpha.ServerReflection")

@@ -152,7 +152,7 @@ impl Parts {
             chunk_records_max,
             shard: Rc::clone(&shard),
             metrics: Rc::clone(&metrics),
-            work,
+            work: work.clone(),
         });
         let driver =
             Driver { shard: Rc::clone(&shard), switch: switch.clone(), mesh: receiver, performer };
@@ -165,7 +165,10 @@ impl Parts {
             offer: limits::offer(config, placement.stores()),
             objects: config.layers.objects,
             min_chunk_rate_bytes: config.limits.min_chunk_rate_bytes,
+            stores: common.stores.clone(),
+            metadata: common.metadata.clone(),
             metrics: Rc::clone(&metrics),
+            work,
             generated: OnceCell::new(),
             watches: Watches::default(),
         });

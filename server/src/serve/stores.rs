@@ -20,7 +20,7 @@ use sluice_shard::{
 use super::clock;
 use crate::{
     metadata,
-    store::{self, Fence, Loaded},
+    store::{self, Fence, Filter, Loaded, Room, Stretch},
 };
 
 /// Why what is recorded can't be used.
@@ -83,6 +83,18 @@ impl Stores {
     ) -> Result<Loaded, DatabaseError> {
         let (database, _) = &self.0[&upload_id.store()];
         database.run(move |conn| store::load_one(conn, &upload_id, chunks_max)).await
+    }
+
+    /// Some uploads of a store; see [`store::list`].
+    pub(crate) async fn list(
+        &self,
+        store: StoreId,
+        filter: Filter,
+        after: i64,
+        room: Room,
+    ) -> Result<Stretch, DatabaseError> {
+        let (database, _) = &self.0[&store];
+        database.run(move |conn| store::list(conn, &filter, after, room)).await
     }
 
     /// One step of forgetting in a store; see [`store::forget_ended`].

@@ -37,6 +37,24 @@ impl WorkLog {
         upload_id: UploadId,
         doing: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Failure> {
+        self.time(work, Some(upload_id), doing).await
+    }
+
+    /// The same of what a client asks that is about no single upload.
+    pub(crate) async fn watch_question<T, E: Cause>(
+        &self,
+        work: Work,
+        doing: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failure> {
+        self.time(work, None, doing).await
+    }
+
+    async fn time<T, E: Cause>(
+        &self,
+        work: Work,
+        upload_id: Option<UploadId>,
+        doing: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failure> {
         let before_us = timer::now_us();
         let result = doing.await;
         let outcome = if result.is_ok() { WorkOutcome::Ok } else { WorkOutcome::Error };
@@ -48,13 +66,14 @@ impl WorkLog {
         })
     }
 
-    fn tell(&self, work: Work, upload_id: UploadId, error: &impl Display) {
+    fn tell(&self, work: Work, upload_id: Option<UploadId>, error: &impl Display) {
         let (now_ms, quiet) = (timer::now_ms(), &self.0.quiet_until_ms[work as usize]);
         if now_ms >= quiet.get() {
             quiet.set(now_ms + QUIET_MS);
             let quiet = Duration::from_millis(QUIET_MS);
+            let upload_id = upload_id.map(tracing::field::display);
             tracing::warn!(
-                shard = self.0.shard, work = work.as_str(), %upload_id, %error, ?quiet,
+                shard = self.0.shard, work = work.as_str(), upload_id, %error, ?quiet,
                 "failed; it is tried again or refused"
             );
         }

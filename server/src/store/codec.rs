@@ -31,6 +31,9 @@ const SPOOL: i64 = 1;
 const MEMORY: i64 = 2;
 const DISCARDED: i64 = 3;
 
+/// The kinds of places whose bytes are as far as they go.
+pub(super) const STORED_PLACES: [i64; 2] = [OBJECT, DISCARDED];
+
 /// A place as four columns: kind, segment, offset, bytes.
 pub(super) fn place_columns(place: ChunkPlace) -> [i64; 4] {
     match place {

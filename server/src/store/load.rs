@@ -91,7 +91,7 @@ fn chunks(conn: &Connection, upload: i64) -> rusqlite::Result<BTreeMap<u32, Chun
     chunks.collect()
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<UploadRecord> {
+pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<UploadRecord> {
     let object_bytes: Option<i64> = row.get("object_bytes")?;
     let object = match object_bytes {
         Some(bytes) => Some(Object {
@@ -155,7 +155,7 @@ fn optional(row: &Row<'_>, name: &str) -> rusqlite::Result<Option<u64>> {
     Ok(row.get::<_, Option<i64>>(name)?.map(|number| number as u64))
 }
 
-fn parsed<T, E>(
+pub(super) fn parsed<T, E>(
     row: &Row<'_>,
     name: &str,
     parse: impl FnOnce(&str) -> Result<T, E>,
@@ -169,6 +169,6 @@ fn odd(row: &Row<'_>, name: &str, text: String) -> rusqlite::Error {
     damaged(column, format!("{name} holds {text:?}"))
 }
 
-fn column(row: &Row<'_>, name: &str) -> rusqlite::Result<usize> {
+pub(super) fn column(row: &Row<'_>, name: &str) -> rusqlite::Result<usize> {
     row.as_ref().column_index(name)
 }

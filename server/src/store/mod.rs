@@ -8,6 +8,7 @@
 
 mod codec;
 mod forget;
+mod list;
 mod load;
 mod schema;
 mod steps;
@@ -17,6 +18,7 @@ mod tests;
 use rusqlite::{Connection, params};
 
 pub use forget::forget_ended;
+pub use list::{Filter, Found, Room, Stage, Stretch, list};
 pub use load::{Loaded, load_one, load_open};
 pub use steps::take_steps;
 

@@ -1,7 +1,8 @@
 //! The tables of one store. A migration that has run anywhere is never changed.
 
 /// In order; how many have run is kept in the file.
-pub(super) const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
     -- Who may write: the last process that opened this store.
     CREATE TABLE fence (
         one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -63,4 +64,9 @@ pub(super) const MIGRATIONS: &[&str] = &["
         place_bytes INTEGER NOT NULL,
         PRIMARY KEY (upload, number)
     ) WITHOUT ROWID, STRICT;
-"];
+",
+    "
+    -- For who lost the id of an upload and looks for it by its request.
+    CREATE INDEX uploads_request ON uploads (request_id) WHERE request_id IS NOT NULL;
+",
+];

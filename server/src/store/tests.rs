@@ -1,3 +1,5 @@
+mod list;
+
 use std::collections::BTreeMap;
 
 use proptest::{collection::vec, option, prelude::*};
@@ -7,6 +9,7 @@ use sluice_proto::{
     ids::{DriveId, Filename, NodeId, RequestId, StoreId, UploadId},
 };
 use sluice_shard::{
+    effect::UploadView,
     keys::BodyId,
     record::{
         ChunkPlace, ChunkRecord, EndError, Extent, Object, State, StoredUpload, Transition,

@@ -8,7 +8,7 @@ use send_wrapper::SendWrapper;
 use sluice_proto::{
     error::Refusal,
     ids::{ChunkCount, UploadId},
-    limits::{ABORT_REASON_BYTES_MAX, PAGE_ITEMS_MAX, STATUS_RANGES_DEFAULT},
+    limits::{ABORT_REASON_BYTES_MAX, STATUS_RANGES_DEFAULT},
     pb::{self, upload_service_server::UploadService},
 };
 use sluice_shard::{
@@ -17,9 +17,15 @@ use sluice_shard::{
 };
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
-use super::{Call, Service, TENANT, spec, unknown_method, view};
+use super::{
+    Call, Service, TENANT, spec,
+    token::{self, Walk},
+    unknown_method,
+    uploads::list_uploads,
+    view,
+};
 
-/// What is served of UploadService from generated code. Never leaves its thread.
+/// What is served of the contract from generated code. Never leaves its thread.
 #[derive(Clone)]
 pub(super) struct Control(SendWrapper<Rc<Service>>);
 
@@ -29,7 +35,7 @@ impl Control {
     }
 
     /// Runs what can't leave this thread, as the generated trait asks for `Send`.
-    fn run<M, R, F>(
+    pub(super) fn run<M, R, F>(
         &self,
         request: Request<M>,
         work: impl FnOnce(Rc<Service>, Call, M) -> F,
@@ -105,9 +111,9 @@ impl UploadService for Control {
 
     async fn list_uploads(
         &self,
-        _: Request<pb::ListUploadsRequest>,
+        request: Request<pb::ListUploadsRequest>,
     ) -> Result<Response<pb::ListUploadsResponse>, Status> {
-        Err(elsewhere())
+        self.run(request, list_uploads).await
     }
 
     async fn stream_upload_progress(
@@ -189,12 +195,11 @@ async fn get_upload_status(
     request: pb::GetUploadStatusRequest,
 ) -> Result<pb::GetUploadStatusResponse, Refusal> {
     let upload_id = UploadId::from_request(&request.upload_id)?;
-    let ranges_max = page_size(request.page_size)?;
-    let from_chunk = match request.page_token.as_str() {
-        "" => 0,
-        token => token.parse().map_err(|_| {
-            Refusal::invalid("page_token", "is not from an earlier page of this call")
-        })?,
+    let ranges_max = token::page_size(request.page_size, STATUS_RANGES_DEFAULT)?;
+    let walk = Walk::new("GetUploadStatus", &[&request.upload_id]);
+    let from_chunk = match walk.key(&request.page_token)? {
+        None => 0,
+        Some(key) => u32::from_be_bytes(key.try_into().map_err(|_| token::not_ours())?),
     };
     let page = look(&service, upload_id, from_chunk, ranges_max).await?;
     let endpoints = service.endpoints(&upload_id, call.local_ip);
@@ -202,7 +207,9 @@ async fn get_upload_status(
         upload: Some(view::upload(&page.upload, endpoints, service.objects)),
         received_ranges: page.received.into_iter().map(view::range).collect(),
         missing_ranges: page.missing.into_iter().map(view::range).collect(),
-        next_page_token: page.next_chunk.map_or_else(String::new, |chunk| chunk.to_string()),
+        next_page_token: page
+            .next_chunk
+            .map_or_else(String::new, |chunk| walk.token(&chunk.to_be_bytes())),
     })
 }
 
@@ -229,19 +236,6 @@ pub(super) async fn look(
         }
         other => unreachable!("GetUploadStatus answered {other:?}"),
     }
-}
-
-fn page_size(asked: i32) -> Result<usize, Refusal> {
-    let size = match asked {
-        0 => STATUS_RANGES_DEFAULT,
-        1.. => (asked as u32).min(PAGE_ITEMS_MAX),
-        _ => {
-            return Err(Refusal::invalid("page_size", "can't be negative")
-                .with("value", asked)
-                .with("minimum", 0));
-        }
-    };
-    Ok(size as usize)
 }
 
 /// A refusal as the generated services say it.

@@ -1,17 +1,22 @@
 //! The gRPC services of one shard: each request to who serves it, each answer counted.
 
 mod acks;
+mod ask;
 mod control;
+mod drives;
 mod generated;
 mod inflow;
 mod initiate;
 mod intake;
+mod nodes;
 mod progress;
 mod rate;
 mod reply;
 mod spec;
+mod token;
 mod upload_chunk;
 mod upload_chunks;
+mod uploads;
 mod view;
 
 use std::{
@@ -27,12 +32,16 @@ use http::{HeaderMap, Method as HttpMethod, header::CONTENT_TYPE};
 use sluice_io::{
     edge::request::{EdgeReply, EdgeRequest},
     reactor::timer,
+    sqlite::Database,
 };
 use sluice_proto::{
     error::{Reason, Refusal},
     ids::{NodeId, UploadId},
     limits::COMPLETE_WAIT_MS_MAX,
-    pb::{self, upload_service_server::UploadServiceServer},
+    pb::{
+        self, drive_service_server::DriveServiceServer, node_service_server::NodeServiceServer,
+        upload_service_server::UploadServiceServer,
+    },
 };
 
 pub(crate) use generated::Generated;
@@ -40,7 +49,7 @@ pub(crate) use progress::Watches;
 pub(crate) use spec::Offer;
 
 use self::{inflow::Inflow, reply::Failed};
-use super::switch::Switch;
+use super::{stores::Stores, switch::Switch, work::WorkLog};
 use crate::{
     config::Objects,
     metrics::{Method, RpcCode, ShardMetrics},
@@ -52,6 +61,9 @@ const RETRY_AFTER_MS: u64 = 200;
 
 /// An answer is under way this long before the client's deadline.
 const DEADLINE_MARGIN_MS: u64 = 100;
+
+/// What the paths of the contract's methods begin with.
+const PACKAGE: &str = "/sluice.upload.v1.";
 
 /// Whose uploads they are: without authentication nobody's in particular.
 const TENANT: &str = "";
@@ -66,7 +78,10 @@ pub(crate) struct Service {
     pub(crate) offer: Offer,
     pub(crate) objects: Objects,
     pub(crate) min_chunk_rate_bytes: u64,
+    pub(crate) stores: Stores,
+    pub(crate) metadata: Database,
     pub(crate) metrics: Rc<ShardMetrics>,
+    pub(crate) work: WorkLog,
     pub(crate) generated: OnceCell<Generated>,
     pub(crate) watches: Watches,
 }
@@ -147,8 +162,11 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
 /// Makes the generated services, once the rest of the service is made.
 pub(crate) fn add_generated(service: &Rc<Service>, add_services: &AddServices) {
     let mut generated = Generated::default();
-    // Its messages are read whole before, so it needs no limit of its own.
-    generated.add(UploadServiceServer::new(control::Control::new(Rc::clone(service))));
+    // Their messages are read whole before, so they need no limit of their own.
+    let control = control::Control::new(Rc::clone(service));
+    generated.add(UploadServiceServer::new(control.clone()));
+    generated.add(NodeServiceServer::new(control.clone()));
+    generated.add(DriveServiceServer::new(control));
     add_services(&mut generated);
     let is_first = service.generated.set(generated).is_ok();
     assert!(is_first, "a shard makes its services once");
@@ -201,12 +219,27 @@ async fn answer(
             let work = initiate::initiate(service, &call, &mut inflow);
             until_gone(&mut reply, work).await
         }
-        (Ok(()), Method::CompleteUpload | Method::AbortUpload | Method::GetUploadStatus) => {
+        (
+            Ok(()),
+            Method::CompleteUpload
+            | Method::AbortUpload
+            | Method::GetUploadStatus
+            | Method::ListUploads
+            | Method::ListNodes
+            | Method::GetNode
+            | Method::CreateDrive
+            | Method::GetDrive
+            | Method::ListDrives,
+        ) => {
             head.extensions.insert(call);
             match service.generated().serve_unary(head, inflow, &mut reply).await {
                 Ok(code) => return code,
                 Err(failed) => Err(failed),
             }
+        }
+        // Generated code would tell the code alone.
+        (Ok(()), Method::Other) if head.uri.path().starts_with(PACKAGE) => {
+            Err(Failed::Refused(unknown_method()))
         }
         (Ok(()), Method::Other) => {
             match service.generated().serve(head, inflow, &mut reply).await {
@@ -214,7 +247,6 @@ async fn answer(
                 Err(failed) => Err(failed),
             }
         }
-        (Ok(()), _) => Err(Failed::Refused(unknown_method())),
     };
     let answer = match answered {
         Ok(message) => Ok(message),

@@ -6,11 +6,12 @@ use prost_types::Timestamp;
 use sluice_io::disk;
 use sluice_proto::{
     error::Refusal,
+    ids::{DriveId, NodeId, UploadId},
     pb::{self, AckLevel, UploadState},
 };
 use sluice_shard::{
     effect::UploadView,
-    record::{State, UploadRecord},
+    record::{Object, State, UploadRecord},
 };
 
 use crate::config::Objects;
@@ -67,16 +68,29 @@ pub(super) fn upload(view: &UploadView, endpoints: Vec<String>, objects: Objects
 
 /// What it became, once it is COMPLETED.
 pub(super) fn object(record: &UploadRecord, objects: Objects) -> Option<pb::ObjectInfo> {
-    let object = record.object.as_ref()?;
-    let spec = &record.spec;
+    let UploadRecord { upload_id, spec, object, .. } = record;
+    let place = Place { drive_id: &spec.drive_id, node_id: &spec.node_id, upload_id, objects };
+    object.as_ref().map(|object| stored(place, object))
+}
+
+/// Whose object it is, which says where it lies.
+pub(super) struct Place<'a> {
+    pub(super) drive_id: &'a DriveId,
+    pub(super) node_id: &'a NodeId,
+    pub(super) upload_id: &'a UploadId,
+    pub(super) objects: Objects,
+}
+
+pub(super) fn stored(place: Place<'_>, object: &Object) -> pb::ObjectInfo {
+    let Place { drive_id, node_id, upload_id, objects } = place;
     let (bucket, key) = match objects {
         Objects::Discard => Default::default(),
         Objects::Fs => {
-            let [drive, node] = [spec.drive_id.as_str(), spec.node_id.as_str()].map(disk::escape);
-            ("objects".to_owned(), format!("{drive}/{node}/{}", record.upload_id))
+            let [drive, node] = [drive_id.as_str(), node_id.as_str()].map(disk::escape);
+            ("objects".to_owned(), format!("{drive}/{node}/{upload_id}"))
         }
     };
-    Some(pb::ObjectInfo {
+    pb::ObjectInfo {
         bucket,
         key,
         etag: String::new(),
@@ -84,7 +98,7 @@ pub(super) fn object(record: &UploadRecord, objects: Objects) -> Option<pb::Obje
         sha256: object.sha256.map_or_else(Default::default, |sum| sum.to_vec().into()),
         crc64nvme: object.crc64nvme.to_be_bytes().to_vec().into(),
         version_id: String::new(),
-    })
+    }
 }
 
 /// Sizes stay far below 2^63: the limits see to it.

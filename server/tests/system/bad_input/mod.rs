@@ -8,12 +8,13 @@ mod promises;
 mod sums;
 mod wire;
 
-use sluice_proto::error::{Reason, ReceivedRefusal};
+use sluice_proto::error::ReceivedRefusal;
 use sluice_proto::pb;
 use tokio::runtime::Runtime;
 
 use crate::harness::{
-    Calls, Ended, Options, Outcome, Server, audit, chunk, eventually, get, noise, runtime,
+    Calls, Ended, Options, Outcome, Server, assert_refused, audit, chunk, eventually, get, noise,
+    runtime,
 };
 
 /// A server with an honest upload that is half way, beside whatever a test does.
@@ -109,14 +110,4 @@ impl Scene {
         let ended = Ended::Whole(bytes);
         audit(server, &[Outcome { upload_id: honest, filename: "honest".into(), ended }]);
     }
-}
-
-/// Checks a refusal: why, which field, and that the limit is told in the message or the figures.
-#[track_caller]
-fn assert_refused(refusal: &ReceivedRefusal, reason: Reason, field: &str, limit: &str) {
-    assert_eq!(refusal.reason, Some(reason), "{refusal:?}");
-    assert_eq!(refusal.code, reason.code().number(), "{refusal:?}");
-    assert_eq!(refusal.field.as_deref().unwrap_or(""), field, "{refusal:?}");
-    let told = format!("{} {:?}", refusal.message, refusal.metadata).replace(',', "");
-    assert!(told.contains(limit), "{limit} isn't told: {refusal:?}");
 }

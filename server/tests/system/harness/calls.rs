@@ -1,4 +1,4 @@
-//! Calls of UploadService one by one, and their refusals as the contract writes them.
+//! Calls of the contract one by one, and their refusals as the contract writes them.
 
 use std::time::{Duration, Instant};
 
@@ -6,6 +6,8 @@ use futures_util::Stream;
 use prost::Message as _;
 use sluice_proto::checksum::{Crc32c, Crc64Nvme};
 use sluice_proto::error::{Reason, ReceivedRefusal};
+use sluice_proto::pb::drive_service_client::DriveServiceClient;
+use sluice_proto::pb::node_service_client::NodeServiceClient;
 use sluice_proto::pb::upload_service_client::UploadServiceClient;
 use sluice_proto::pb::{self, rpc};
 use tonic::transport::{Channel, Endpoint};
@@ -29,12 +31,16 @@ pub fn refusal_of(status: &Status) -> ReceivedRefusal {
 
 /// One connection, made anew when it breaks. Nothing is repeated by itself.
 #[derive(Clone)]
-pub struct Calls(UploadServiceClient<Channel>);
+pub struct Calls {
+    uploads: UploadServiceClient<Channel>,
+    nodes: NodeServiceClient<Channel>,
+    drives: DriveServiceClient<Channel>,
+}
 
 macro_rules! calls {
-    ($($name:ident: $request:ident => $response:ident,)*) => {$(
+    ($service:ident: $($name:ident: $request:ident => $response:ident,)*) => {$(
         pub async fn $name(&self, request: pb::$request) -> Answer<pb::$response> {
-            let answer = self.0.clone().$name(request).await;
+            let answer = self.$service.clone().$name(request).await;
             answer.map(|answer| answer.into_inner()).map_err(|status| refusal_of(&status).into())
         }
     )*};
@@ -55,16 +61,36 @@ impl Calls {
     }
 
     fn over(endpoint: Endpoint) -> Self {
-        let service = UploadServiceClient::new(endpoint.connect_lazy());
-        Self(service.max_encoding_message_size(MESSAGE_BYTES_MAX))
+        let channel = endpoint.connect_lazy();
+        let uploads = UploadServiceClient::new(channel.clone());
+        Self {
+            uploads: uploads.max_encoding_message_size(MESSAGE_BYTES_MAX),
+            nodes: NodeServiceClient::new(channel.clone()),
+            drives: DriveServiceClient::new(channel),
+        }
     }
 
     calls! {
+        uploads:
         initiate_upload: InitiateUploadRequest => InitiateUploadResponse,
         upload_chunk: UploadChunkRequest => UploadChunkResponse,
         complete_upload: CompleteUploadRequest => CompleteUploadResponse,
         abort_upload: AbortUploadRequest => AbortUploadResponse,
         get_upload_status: GetUploadStatusRequest => GetUploadStatusResponse,
+        list_uploads: ListUploadsRequest => ListUploadsResponse,
+    }
+
+    calls! {
+        nodes:
+        list_nodes: ListNodesRequest => ListNodesResponse,
+        get_node: GetNodeRequest => GetNodeResponse,
+    }
+
+    calls! {
+        drives:
+        create_drive: CreateDriveRequest => CreateDriveResponse,
+        get_drive: GetDriveRequest => GetDriveResponse,
+        list_drives: ListDrivesRequest => ListDrivesResponse,
     }
 
     /// Opens a stream of chunks.
@@ -72,7 +98,7 @@ impl Calls {
         &self,
         chunks: impl Stream<Item = pb::UploadChunksRequest> + Send + 'static,
     ) -> Answer<Streaming<pb::UploadChunksResponse>> {
-        let answer = self.0.clone().upload_chunks(chunks).await;
+        let answer = self.uploads.clone().upload_chunks(chunks).await;
         answer.map(tonic::Response::into_inner).map_err(|status| refusal_of(&status).into())
     }
 
@@ -82,7 +108,7 @@ impl Calls {
         upload_id: &str,
     ) -> Answer<Streaming<pb::StreamUploadProgressResponse>> {
         let request = pb::StreamUploadProgressRequest { upload_id: upload_id.to_owned() };
-        let answer = self.0.clone().stream_upload_progress(request).await;
+        let answer = self.uploads.clone().stream_upload_progress(request).await;
         answer.map(tonic::Response::into_inner).map_err(|status| refusal_of(&status).into())
     }
 
@@ -196,4 +222,14 @@ pub fn may_repeat(refusal: &ReceivedRefusal) -> bool {
             sluice_proto::error::Code::Unavailable | sluice_proto::error::Code::ResourceExhausted
         ),
     }
+}
+
+/// Checks a refusal: why, which field, and that the limit is told in the message or the figures.
+#[track_caller]
+pub fn assert_refused(refusal: &ReceivedRefusal, reason: Reason, field: &str, limit: &str) {
+    assert_eq!(refusal.reason, Some(reason), "{refusal:?}");
+    assert_eq!(refusal.code, reason.code().number(), "{refusal:?}");
+    assert_eq!(refusal.field.as_deref().unwrap_or(""), field, "{refusal:?}");
+    let told = format!("{} {:?}", refusal.message, refusal.metadata).replace(',', "");
+    assert!(told.contains(limit), "{limit} isn't told: {refusal:?}");
 }

@@ -48,7 +48,7 @@ pub struct RawAnswer {
     pub headers: http::HeaderMap,
 }
 
-/// A call of UploadService on a connection of its own, whose body is sent bit by bit.
+/// A call, of UploadService unless it says so, on a connection of its own, whose body is sent bit by bit.
 pub struct RawCall {
     body: UnboundedSender<Bytes>,
     answer: tokio::task::JoinHandle<Result<http::Response<Body>, tonic::transport::Error>>,
@@ -65,7 +65,11 @@ impl RawCall {
     /// The same on a connection that there is.
     pub fn open_on(mut channel: Channel, method: &str, headers: &[(&'static str, &str)]) -> Self {
         let (body, rest) = unbounded_channel();
-        let path = format!("/sluice.upload.v1.UploadService/{method}");
+        // Of another service where one is named.
+        let path = match method.split_once('/') {
+            Some(_) => format!("/sluice.upload.v1.{method}"),
+            None => format!("/sluice.upload.v1.UploadService/{method}"),
+        };
         let mut request = http::Request::post(path)
             .header("content-type", "application/grpc")
             .header("te", "trailers");

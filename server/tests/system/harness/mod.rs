@@ -12,7 +12,7 @@ mod tools;
 mod workload;
 
 pub use audit::audit;
-pub use calls::{Calls, checked_chunk, chunk, streamed_chunk};
+pub use calls::{Calls, assert_refused, checked_chunk, chunk, streamed_chunk};
 pub use data_dir::DataDir;
 pub use http::{RawAnswer, RawCall, get, message};
 pub use noise::{Random, noise, seed};

@@ -1,0 +1,179 @@
+//! Uploads of a store, a stretch at a time, in the order that they were made.
+//!
+//! The thread that lists is the one that records, so a stretch is short; and it goes on behind
+//! the last row that it looked at, which no insert, end or removal moves.
+
+use rusqlite::{Connection, Row, params};
+use sluice_proto::ids::{DriveId, RequestId, UploadId};
+use sluice_shard::{
+    effect::UploadView,
+    record::{State, UploadRecord},
+};
+
+use super::{
+    codec,
+    load::{column, parsed, record},
+};
+
+/// Which uploads a list asks for.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// Who may see them.
+    pub tenant: String,
+    /// Their drive.
+    pub drive_id: DriveId,
+    /// Their request; `None`: any.
+    pub request_id: Option<RequestId>,
+    /// Their name; empty: any.
+    pub filename: String,
+    /// Their state, as far as a store knows it.
+    pub stage: Stage,
+}
+
+/// Where uploads stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Anywhere.
+    Any,
+    /// Not ended, or not swept yet: their owners have them in memory.
+    Live,
+    /// Ended so.
+    Ended(State),
+}
+
+/// How much a stretch may still take.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Uploads.
+    pub items: usize,
+    /// Bytes of their texts, about: the one that reaches them is the last.
+    pub bytes: usize,
+    /// Rows that are looked at.
+    pub rows: usize,
+}
+
+impl Room {
+    /// Nothing more fits.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.items == 0 || self.bytes == 0 || self.rows == 0
+    }
+}
+
+/// An upload that was found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    /// Its owner has it in memory, and knows better than what is recorded.
+    Live(UploadId),
+    /// It changes no more.
+    AtRest(Box<UploadView>),
+}
+
+/// What was found in one stretch.
+#[derive(Clone, Debug)]
+pub struct Stretch {
+    /// In the order that they were made.
+    pub found: Vec<Found>,
+    /// Where the next stretch goes on; `None`: this was the last.
+    pub next: Option<i64>,
+    /// What the next stretch may take.
+    pub room: Room,
+}
+
+/// The uploads behind `after`, as far as there is room.
+///
+/// # Errors
+/// What the database says, also of a column that holds what was never written there.
+pub fn list(
+    conn: &Connection,
+    filter: &Filter,
+    after: i64,
+    mut room: Room,
+) -> rusqlite::Result<Stretch> {
+    let request_id = filter.request_id.as_ref().map(|id| id.as_str());
+    // Each condition is that of an index, which ends with `upload`; without one it is the table.
+    let indexed = match (request_id, filter.stage) {
+        (Some(_), _) => "request_id = ?2",
+        (None, Stage::Live) => "?2 IS NULL AND (state < 3 OR cleanup_pending)",
+        (None, _) => "?2 IS NULL",
+    };
+    let select = format!("SELECT * FROM uploads WHERE upload > ?1 AND {indexed} ORDER BY upload");
+    let mut select = conn.prepare_cached(&select)?;
+    let mut rows = select.query(params![after, request_id])?;
+    let (mut found, mut last) = (Vec::new(), after);
+    while let Some(row) = rows.next()? {
+        if room.is_full() {
+            return Ok(Stretch { found, next: Some(last), room });
+        }
+        last = row.get("upload")?;
+        room.rows -= 1;
+        if matches(filter, row)? {
+            found.push(find(conn, row, &mut room)?);
+        }
+    }
+    Ok(Stretch { found, next: None, room })
+}
+
+fn matches(filter: &Filter, row: &Row<'_>) -> rusqlite::Result<bool> {
+    let is = |name, wanted: &str| Ok::<_, rusqlite::Error>(row.get_ref(name)?.as_str()? == wanted);
+    let stage = match filter.stage {
+        Stage::Any => true,
+        Stage::Live => is_live(row)?,
+        Stage::Ended(state) => row.get::<_, i64>("state")? == codec::state_number(state),
+    };
+    Ok(stage
+        && is("drive_id", filter.drive_id.as_str())?
+        && is("tenant", &filter.tenant)?
+        && (filter.filename.is_empty() || is("filename", &filter.filename)?))
+}
+
+fn is_live(row: &Row<'_>) -> rusqlite::Result<bool> {
+    let state = codec::state(column(row, "state")?, row.get("state")?)?;
+    Ok(!state.ended() || row.get("cleanup_pending")?)
+}
+
+fn find(conn: &Connection, row: &Row<'_>, room: &mut Room) -> rusqlite::Result<Found> {
+    let length = |name| Ok::<_, rusqlite::Error>(row.get_ref(name)?.as_str()?.len());
+    let bytes = length("filename")? + length("mime_type")? + length("metadata")?;
+    room.items -= 1;
+    room.bytes = room.bytes.saturating_sub(bytes);
+    if is_live(row)? {
+        return Ok(Found::Live(parsed(row, "upload_id", UploadId::parse)?));
+    }
+    let record = record(row)?;
+    let [count, received, stored] = match whole(&record) {
+        Some(figures) => figures,
+        None => {
+            let figures = sum(conn, row.get("upload")?)?;
+            // These were rows too.
+            room.rows = room.rows.saturating_sub(figures[0] as usize);
+            figures
+        }
+    };
+    Ok(Found::AtRest(Box::new(UploadView {
+        record,
+        received_bytes: received,
+        received_count: count as u32,
+        stored_bytes: stored,
+    })))
+}
+
+/// Chunks, their bytes and those that are stored, of what is one object.
+fn whole(record: &UploadRecord) -> Option<[u64; 3]> {
+    let size_bytes = record.object.as_ref()?.size_bytes;
+    Some([record.total_chunks?.into(), size_bytes, size_bytes])
+}
+
+/// The same of what isn't, by its chunks.
+fn sum(conn: &Connection, upload: i64) -> rusqlite::Result<[u64; 3]> {
+    let mut select = conn.prepare_cached(
+        "SELECT count(*), coalesce(sum(bytes), 0),
+            coalesce(sum(bytes) FILTER (WHERE place IN (?2, ?3)), 0)
+         FROM chunks WHERE upload = ?1",
+    )?;
+    let [object, discarded] = codec::STORED_PLACES;
+    let figures: [i64; 3] = select.query_row(params![upload, object, discarded], |row| {
+        Ok([row.get(0)?, row.get(1)?, row.get(2)?])
+    })?;
+    Ok(figures.map(|figure| figure as u64))
+}
