@@ -208,8 +208,10 @@ fn status_page(upload: &Upload, page: &Page) -> CallReply {
 /// The caller is gone: its answer would go nowhere, so none is kept waiting for it.
 pub(crate) fn cut(shard: &mut Shard, call: CallId) {
     for upload in shard.uploads.values_mut() {
-        upload
-            .end_waiters
-            .retain(|(_, waiter)| !matches!(waiter, EndWaiter::Call(waiting) if *waiting == call));
+        let is_cut = |waiter: &EndWaiter| match waiter {
+            EndWaiter::Call(waiting) | EndWaiter::Abort(waiting) => *waiting == call,
+            EndWaiter::Stream(_) => false,
+        };
+        upload.end_waiters.retain(|(_, waiter)| !is_cut(waiter));
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     context::{Context, OpKind},
     effect::{CallReply, Effect, StreamReply},
     event::Outcome,
-    keys::{OpId, StreamKey},
+    keys::{CallId, OpId, StreamKey},
     placing,
     record::{ChunkPlace, EndError, Object, State, Transition},
     refuse,
@@ -165,7 +165,7 @@ fn fail(upload: &mut Upload, cx: &mut Context, error: EndError) {
     end_as(upload, cx, State::Failed, Some(error));
 }
 
-/// FAILED, ABORTED or EXPIRED: recorded first, swept after.
+/// FAILED, ABORTED or EXPIRED: recorded first, then what it holds is given back, swept last.
 pub(crate) fn end_as(upload: &mut Upload, cx: &mut Context, state: State, error: Option<EndError>) {
     steps::take(upload, cx, Transition::End { state, error });
     upload.ending = Ending::Recorded;
@@ -179,8 +179,52 @@ pub(crate) fn expire(shard: &mut Shard, upload_id: &UploadId) {
     }
 }
 
-/// The end is durable: tells it, and begins to sweep.
-pub(crate) fn begin_sweep(upload: &mut Upload, cx: &mut Context) {
+/// The end is durable. A node's claims are its own by now; those of what became nothing are given
+/// back before anybody hears of it, so that whoever does can have them.
+pub(crate) fn begin_cleanup(upload: &mut Upload, cx: &mut Context) {
+    if upload.state() == State::Completed {
+        return begin_sweep(upload, cx);
+    }
+    upload.ending = Ending::Releasing;
+    start_release(upload, cx);
+}
+
+pub(crate) fn start_release(upload: &Upload, cx: &mut Context) {
+    let op = cx.begin(upload.stored.record.upload_id, OpKind::Release);
+    emit_release(upload, cx, op);
+}
+
+pub(crate) fn emit_release(upload: &Upload, cx: &mut Context, op: OpId) {
+    let record = Box::new(upload.stored.record.clone());
+    cx.emit(Effect::Release { op, record });
+}
+
+/// It is tried again; meanwhile whoever waits may ask again.
+pub(crate) fn release_failed(shard: &mut Shard, upload_id: &UploadId) {
+    let upload = shard.uploads.get_mut(upload_id).expect("an operation's upload is kept");
+    for (until_ms, waiter) in std::mem::take(&mut upload.end_waiters) {
+        match waiter {
+            EndWaiter::Abort(call) => shard.cx.reply(call, Err(refuse::backend_down())),
+            waiter => upload.end_waiters.push((until_ms, waiter)),
+        }
+    }
+}
+
+pub(crate) fn released(shard: &mut Shard, upload_id: &UploadId) {
+    let upload = shard.uploads.get_mut(upload_id).expect("an operation's upload is kept");
+    begin_sweep(upload, &mut shard.cx);
+}
+
+/// Answers AbortUpload once all that the upload held is free.
+pub(crate) fn await_release(upload: &mut Upload, cx: &mut Context, call: CallId) {
+    if upload.ending >= Ending::Sweeping {
+        return cx.reply(call, Ok(CallReply::Aborted));
+    }
+    upload.end_waiters.push((u64::MAX, EndWaiter::Abort(call)));
+}
+
+/// Tells the end, and begins to sweep.
+fn begin_sweep(upload: &mut Upload, cx: &mut Context) {
     upload.ending = Ending::Sweeping;
     for (_, waiter) in std::mem::take(&mut upload.end_waiters) {
         answer(upload, cx, waiter);
@@ -243,16 +287,6 @@ fn try_sweep(upload: &mut Upload, cx: &mut Context) {
 
 pub(crate) fn partial_removed(shard: &mut Shard, upload_id: &UploadId) {
     let upload = shard.uploads.get_mut(upload_id).expect("an operation's upload is kept");
-    if upload.state() == State::Completed {
-        return clean(upload, &mut shard.cx);
-    }
-    let record = Box::new(upload.stored.record.clone());
-    let op = shard.cx.begin(*upload_id, OpKind::Release);
-    shard.cx.emit(Effect::Release { op, record });
-}
-
-pub(crate) fn released(shard: &mut Shard, upload_id: &UploadId) {
-    let upload = shard.uploads.get_mut(upload_id).expect("an operation's upload is kept");
     clean(upload, &mut shard.cx);
 }
 
@@ -309,6 +343,7 @@ fn answer(upload: &Upload, cx: &mut Context, waiter: EndWaiter) {
             let ack = upload.ack(waiter, cx.spooled());
             cx.tell(waiter.stream, StreamReply::Acked(ack));
         }
+        EndWaiter::Abort(call) => cx.reply(call, Ok(CallReply::Aborted)),
         EndWaiter::Call(call) => {
             let result = match (upload.told_state(), &upload.stored.record.error) {
                 (State::Failed, Some(error)) => Err(refuse::failed(error)),

@@ -4,6 +4,7 @@ use sluice_proto::ids::StoreId;
 
 use crate::{
     effect::Effect,
+    ending,
     extents::Extents,
     record::{ChunkPlace, State, StoredUpload, Transition},
     shard::Shard,
@@ -56,7 +57,11 @@ pub(crate) fn resume(shard: &mut Shard, stored: StoredUpload) {
             cx.timers.set(record.expire_ms, Timer::Expire(upload_id));
             lose_memory(&mut upload, shard);
         }
-        _ if record.cleanup_pending => upload.ending = Ending::Sweeping,
+        State::Completed if record.cleanup_pending => upload.ending = Ending::Sweeping,
+        _ if record.cleanup_pending => {
+            upload.ending = Ending::Resumed;
+            ending::start_release(&upload, cx);
+        }
         _ => {
             upload.ending = Ending::Swept;
             cx.ended.push_back(upload_id);

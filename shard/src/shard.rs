@@ -185,6 +185,9 @@ impl Shard {
                 placing::placed(self, &upload_id, number);
             }
             (kind, Err(_)) => {
+                if matches!(kind, OpKind::Release) {
+                    ending::release_failed(self, &upload_id);
+                }
                 let failed = Op { upload_id, kind, tries: op.tries };
                 self.cx.retry_later(op_id, failed);
                 return;
@@ -251,8 +254,7 @@ impl Shard {
                 self.cx.emit(Effect::RemovePartial { op: op_id, upload_id });
             }
             OpKind::Release => {
-                let record = Box::new(upload.stored.record.clone());
-                self.cx.emit(Effect::Release { op: op_id, record });
+                ending::emit_release(upload, &mut self.cx, op_id);
             }
             OpKind::Claim(_)
             | OpKind::Unclaim(_)

@@ -81,7 +81,7 @@ fn happen(upload: &mut Upload, cx: &mut Context, then: Then) {
         Then::AwaitEnd { call, wait_until_ms } => {
             ending::await_end(upload, cx, EndWaiter::Call(call), wait_until_ms);
         }
-        Then::Aborted(call) => cx.reply(call, Ok(CallReply::Aborted)),
+        Then::Aborted(call) => ending::await_release(upload, cx, call),
         Then::FreeExtent(extent) => cx.free_extent(&upload_id, extent),
         Then::FreeMemory(body) => {
             cx.emit(Effect::FreeMemory { body });
@@ -89,7 +89,7 @@ fn happen(upload: &mut Upload, cx: &mut Context, then: Then) {
             cx.refund(charge);
         }
         Then::FreeAll => ending::free_all(upload, cx),
-        Then::Cleanup => ending::begin_sweep(upload, cx),
+        Then::Cleanup => ending::begin_cleanup(upload, cx),
     }
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct EndWaiterStream {
 pub(crate) enum EndWaiter {
     Stream(EndWaiterStream),
     Call(CallId),
+    /// AbortUpload: until all that the upload held is free.
+    Abort(CallId),
 }
 
 /// How far the end has come. Each step is redone after a crash, from COMPLETING as recorded.
@@ -57,6 +59,10 @@ pub(crate) enum Ending {
     Sealing,
     Finishing,
     Recorded,
+    /// What it held is given back, before its end is told: who is told may ask for it at once.
+    Releasing,
+    /// The same by a new process. The end was recorded before, and may have been told.
+    Resumed,
     Sweeping,
     Swept,
 }
@@ -327,12 +333,12 @@ impl Upload {
         self.stored.record.state
     }
 
-    /// Whether its end, if it has come, is durable.
+    /// Whether its end, if it has come, is durable and may be told.
     pub(crate) fn is_told(&self) -> bool {
-        self.ending >= Ending::Sweeping
+        self.ending >= Ending::Resumed
     }
 
-    /// The state that can be told: an end only once it is durable.
+    /// The state that can be told: an end only once it is durable and holds nothing any more.
     pub(crate) fn told_state(&self) -> State {
         match self.state() {
             State::Completed | State::Failed if !self.is_told() => State::Completing,

@@ -3,7 +3,7 @@
 use sluice_proto::error::Reason;
 use sluice_proto::pb;
 
-use crate::harness::{Calls, Ended, Options, Outcome, Server, audit, runtime};
+use crate::harness::{Calls, Ended, Options, Outcome, Server, audit, chunk, noise, runtime};
 
 #[test]
 fn any_name_comes_back_as_it_was_sent_and_leaves_its_folder_alone() {
@@ -84,6 +84,48 @@ fn a_node_id_is_the_clients_own_and_taken_once() {
             assert_eq!(again.reason, Some(Reason::NodeExists), "{id}");
             let ended = Ended::Whole(id.as_bytes().to_vec());
             outcomes.push(Outcome { upload_id: stored.upload_id, filename: "same".into(), ended });
+        }
+        outcomes
+    });
+    audit(server, &outcomes);
+}
+
+/// An upload that becomes nothing gives node, name and request back before anybody hears of it.
+#[test]
+fn what_an_upload_held_is_free_as_soon_as_its_end_is_told() {
+    let server = Server::start(Options::default());
+    let runtime = runtime();
+    let outcomes = runtime.block_on(async {
+        let calls = Calls::to(&server.address());
+        let request = pb::InitiateUploadRequest {
+            filename: "name".into(),
+            node_id: "node".into(),
+            request_id: "request".into(),
+            if_not_exists: true,
+            sha256: vec![0; 32].into(),
+            ..Default::default()
+        };
+        let mut outcomes = Vec::new();
+        for round in 0..40 {
+            let opened = calls.initiate_upload(request.clone()).await.unwrap();
+            assert!(!opened.duplicate, "round {round}");
+            let upload_id = opened.upload_id.clone();
+            // Something to sweep up, on the way and arrived.
+            calls.upload_chunk(chunk(&upload_id, 1, &noise(round, 30_000))).await.unwrap();
+            let ended = if round % 2 == 0 {
+                let reason = String::new();
+                let abort = pb::AbortUploadRequest { upload_id: upload_id.clone(), reason };
+                calls.abort_upload(abort).await.unwrap();
+                pb::UploadState::Aborted
+            } else {
+                let acked = calls.upload_chunk(chunk(&upload_id, 0, b"x")).await.unwrap();
+                assert_eq!(acked.state(), pb::UploadState::Uploading);
+                let refused = calls.complete(&upload_id, Some(2)).await.unwrap_err();
+                assert_eq!(refused.reason, Some(Reason::ObjectMismatch));
+                pb::UploadState::Failed
+            };
+            let filename = "name".into();
+            outcomes.push(Outcome { upload_id, filename, ended: Ended::As(ended) });
         }
         outcomes
     });

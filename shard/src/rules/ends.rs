@@ -6,6 +6,7 @@ use super::rig::{Rig, WAIT_MS, config, send, spec};
 use crate::{
     Effect, Event,
     effect::{CallReply, StreamReply},
+    event::Failure,
     keys::CallId,
     record::{State, Transition, UploadSpec},
 };
@@ -195,4 +196,76 @@ fn an_abort_is_told_once_it_is_durable_and_may_be_repeated() {
     assert_eq!(refusal.reason, Reason::UploadEnded);
     assert!(rig.partials.is_empty());
     assert_eq!(rig.segments_removed, [0]);
+}
+
+fn is_release(effect: &Effect) -> bool {
+    matches!(effect, Effect::Release { .. })
+}
+
+/// Whoever hears of it may ask for node, name and request at once.
+#[test]
+fn an_end_is_told_once_all_that_it_held_is_free() {
+    let mut rig = Rig::new(config());
+    let upload = rig.upload(spec());
+    let open = rig.open(upload, &send(0, &[0; 20]));
+    let (first, repeat) = (CallId(1_000), CallId(1_001));
+    for call in [first, repeat] {
+        rig.event(Event::Abort { call, tenant: "t".to_owned(), upload_id: upload });
+    }
+    rig.settle_but(is_release);
+    assert!(!rig.replies.contains_key(&first) && rig.answer(open).is_none());
+    assert_eq!(rig.state(upload), State::Pending);
+    let release = rig.pick(is_release);
+    rig.finish(release);
+    for call in [first, repeat] {
+        assert_eq!(rig.replies[&call], Ok(CallReply::Aborted));
+    }
+    assert_eq!(rig.answer(open), Some(Err(Reason::UploadEnded)));
+    assert_eq!(rig.state(upload), State::Aborted);
+    rig.settle();
+    assert!(!rig.stored[&upload].record.cleanup_pending);
+}
+
+/// A client isn't kept waiting for a database that is down, and its repeat hears of the end.
+#[test]
+fn an_abort_whose_release_fails_may_be_repeated() {
+    let mut rig = Rig::new(config());
+    let upload = rig.upload(spec());
+    let (first, gone, repeat) = (CallId(1_000), CallId(1_001), CallId(1_002));
+    let ask = |call| Event::Abort { call, tenant: "t".to_owned(), upload_id: upload };
+    rig.event(ask(first));
+    rig.event(ask(gone));
+    rig.settle_but(is_release);
+    rig.event(Event::CallCut { call: gone });
+    let release = rig.pick(is_release);
+    rig.fail(&release, Failure::Unavailable);
+    let refusal = rig.replies[&first].clone().unwrap_err();
+    assert!(refusal.reason == Reason::BackendDown && refusal.retry_after_ms.is_some());
+    assert!(!rig.replies.contains_key(&gone));
+    rig.event(ask(repeat));
+    assert!(!rig.replies.contains_key(&repeat));
+    rig.pass_ms(60_000);
+    rig.settle();
+    assert_eq!(rig.replies[&repeat], Ok(CallReply::Aborted));
+}
+
+/// A process that dies between the end and its release leaves no claim behind, and no end that was
+/// told is taken back.
+#[test]
+fn a_new_process_gives_back_what_an_ended_upload_held() {
+    let mut rig = Rig::new(config());
+    let upload = rig.upload(spec());
+    rig.event(Event::Abort { call: CallId(1_000), tenant: "t".to_owned(), upload_id: upload });
+    rig.settle_but(is_release);
+    rig.restart(config());
+    assert_eq!(rig.state(upload), State::Aborted);
+    let repeat = CallId(1_001);
+    rig.event(Event::Abort { call: repeat, tenant: "t".to_owned(), upload_id: upload });
+    assert!(!rig.replies.contains_key(&repeat), "it still holds something");
+    let release = rig.pick(is_release);
+    assert!(rig.held.is_empty(), "swept once it is given back");
+    rig.finish(release);
+    assert_eq!(rig.replies[&repeat], Ok(CallReply::Aborted));
+    rig.settle();
+    assert!(!rig.stored[&upload].record.cleanup_pending);
 }

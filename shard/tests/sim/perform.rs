@@ -305,6 +305,7 @@ impl World {
             Ok(CallReply::Aborted) => {
                 let state = durable(&owed.upload);
                 assert_eq!(state, Some(State::Aborted));
+                assert!(!self.metadata.is_claimed(&owed.upload), "all that it held is free");
             }
             _ => {}
         }
