@@ -29,7 +29,10 @@ use super::{
 };
 use crate::{
     metrics::{ChunkResult, Level, Stage},
-    serve::switch::{Message, ReaderHandle},
+    serve::{
+        bodies::TAIL_BYTES_MAX,
+        switch::{Message, ReaderHandle},
+    },
 };
 
 /// Where a chunk goes.
@@ -281,8 +284,9 @@ impl<'a> Intake<'a> {
         }
         loop {
             ready!(self.watch.poll_tick(cx));
-            // While we hold what came, the client may not be able to send.
-            let is_ours = self.reader.held_bytes() > 0;
+            // While we hold what came, the client may not be able to send; but what waits to be
+            // joined with more never keeps it from that.
+            let is_ours = self.reader.held_bytes() >= TAIL_BYTES_MAX;
             if self.watch.is_slow(self.handed_bytes, minimum, is_ours) {
                 let message = format!("the chunk comes slower than {minimum} bytes a second");
                 return Poll::Ready(
