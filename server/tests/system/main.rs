@@ -14,6 +14,7 @@ mod disk_refuses;
 mod documented_clients;
 mod drain;
 mod drives;
+mod errors;
 mod foreign_clients;
 mod kill_anywhere;
 mod layers;
