@@ -1,53 +1,23 @@
-"""Uploads a file to Sluice: upload.py HOST:PORT FILE [CHUNK_BYTES]
+"""Uploads a file to Sluice: upload.py [https://]HOST:PORT FILE [CHUNK_BYTES]
 
 Whatever is killed, this or the server: run it again, and it sends what is missing.
 """
 
 import hashlib
 import os
-import random
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import google_crc32c
-import grpc
+from calls import call, connect, missing
 from sluice.upload.v1 import upload_pb2, upload_service_pb2 as pb, upload_service_pb2_grpc
 
-PARALLEL, ATTEMPTS, TIMEOUT_S = 8, 10, 60
-# Every call may come twice, so whatever can pass is tried again.
-PASSING = {"UNAVAILABLE", "RESOURCE_EXHAUSTED", "ABORTED", "DEADLINE_EXCEEDED"}
-
-
-def call(method, request):
-    """Calls until there is an answer. Waits as long as the server asks, and a random while."""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return method(request, timeout=TIMEOUT_S, wait_for_ready=True)
-        except grpc.RpcError as error:
-            asked_ms = int(dict(error.trailing_metadata()).get("grpc-retry-pushback-ms", 0))
-            if error.code().name not in PASSING or asked_ms < 0 or attempt == ATTEMPTS:
-                raise
-            print(f"{error.code().name}, asked to wait {asked_ms} ms", flush=True)
-            time.sleep(asked_ms / 1000 + random.uniform(0, min(10, 0.1 * 2**attempt)))
-
-
-def missing(service, upload_id):
-    """The numbers of the chunks that the server doesn't have, from all pages."""
-    numbers, token = [], ""
-    while True:
-        request = pb.GetUploadStatusRequest(upload_id=upload_id, page_token=token)
-        page = call(service.GetUploadStatus, request)
-        for each in page.missing_ranges:
-            numbers.extend(range(each.first, each.last + 1))
-        token = page.next_page_token
-        if not token:
-            return numbers
+PARALLEL = 8
 
 
 def upload(address, path, chunk_bytes=8 << 20):
     """Uploads a file and returns its upload_id. A second run must have the same chunk_bytes."""
-    service = upload_service_pb2_grpc.UploadServiceStub(grpc.insecure_channel(address))
+    service = upload_service_pb2_grpc.UploadServiceStub(connect(address))
     with open(path, "rb") as file:
         facts = os.fstat(file.fileno())
         # The same file in the same chunks is the same upload.

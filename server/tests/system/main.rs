@@ -23,6 +23,7 @@ mod lists;
 mod memory;
 mod names;
 mod nodes;
+mod proxy;
 mod starts;
 mod upload_chunks;
 mod upload_progress;

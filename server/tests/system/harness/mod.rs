@@ -9,6 +9,7 @@ mod ports;
 mod server;
 mod streamed;
 mod tools;
+mod upload_loop;
 mod workload;
 
 pub use audit::audit;
@@ -16,6 +17,8 @@ pub use calls::{Calls, assert_refused, checked_chunk, chunk, streamed_chunk};
 pub use data_dir::DataDir;
 pub use http::{RawAnswer, RawCall, get, message};
 pub use noise::{Random, noise, seed};
+pub use ports::free as free_ports;
 pub use server::{Options, Server, eventually, two_cpus};
 pub use tools::{GRPCURL, PYTHON, hex, make_stubs, root, runtime, sha256, test_tools, text, tool};
+pub use upload_loop::{CHUNK_BYTES, FILE_BYTES, UploadLoop, file_to_send, python_loop};
 pub use workload::{Ended, Kind, Outcome, Pace, work};
