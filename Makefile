@@ -1,5 +1,5 @@
 # Everything a developer runs. Each target says what it does before it does it.
-.PHONY: run build test check fmt clippy doc deny shellcheck preflight test-tools
+.PHONY: run build test check fmt clippy doc deny shellcheck preflight test-tools fuzz
 
 # What the tests build and release does not: the places at which a test lets a server die.
 TEST_FEATURES = --features sluice-server/failpoints
@@ -42,6 +42,10 @@ doc: preflight
 deny:
 	@echo "deny: licences, bans and sources of all dependencies"
 	@scripts/deny
+
+fuzz:
+	@echo "fuzz: a million inputs for each decoder; needs nightly and cargo-fuzz"
+	@scripts/fuzz
 
 shellcheck:
 	@echo "shellcheck: the shell scripts"
