@@ -1,5 +1,5 @@
 # Everything a developer runs. Each target says what it does before it does it.
-.PHONY: run build test check fmt clippy doc deny shellcheck preflight test-tools fuzz
+.PHONY: run build test check fmt clippy doc deny shellcheck preflight proto test-tools fuzz
 
 # What the tests build and release does not: the places at which a test lets a server die.
 TEST_FEATURES = --features sluice-server/failpoints
@@ -23,7 +23,7 @@ test: preflight test-tools
 	@echo "test: every crate's unit and property tests, then whole servers under real clients"
 	cargo test --workspace --locked $(TEST_FEATURES)
 
-check: fmt clippy test doc deny shellcheck
+check: fmt clippy test proto doc deny shellcheck
 	@echo "check: all passed"
 
 fmt:
@@ -34,6 +34,10 @@ clippy: preflight
 	@echo "clippy: lints, each warning an error"
 	cargo clippy --workspace --all-targets --locked $(TEST_FEATURES) -- -D warnings
 	cargo clippy --workspace --lib --bins --locked -- -D warnings
+
+proto: test-tools
+	@echo "proto: the contract: lints, nothing broken, docs/api as its comments are"
+	@scripts/proto
 
 doc: preflight
 	@echo "doc: the API pages, each warning an error"

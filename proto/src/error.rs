@@ -322,6 +322,28 @@ mod tests {
         }
     }
 
+    /// `- REASON: …` below a line that begins with its code, or `- REASON (code CODE): …`.
+    #[test]
+    fn the_contract_tells_every_reason_and_its_code() {
+        let contract = include_str!("../proto/google/rpc/error_details.proto");
+        let (mut told, mut heading) = (Vec::new(), "");
+        for line in contract.lines().filter_map(|line| line.strip_prefix("// ")) {
+            if let Some((item, _)) = line.strip_prefix("- ").and_then(|item| item.split_once(':')) {
+                let own = item.strip_suffix(')').and_then(|item| item.split_once(" (code "));
+                told.push(own.unwrap_or((item, heading)));
+            } else if !line.starts_with(' ') {
+                heading = line.split([',', ':']).next().unwrap_or_default();
+            }
+        }
+        for &reason in Reason::ALL {
+            let code = told.iter().find(|(name, _)| *name == reason.as_str()).map(|(_, code)| code);
+            let code = code.unwrap_or_else(|| panic!("{reason} isn't told"));
+            let same = format!("{:?}", reason.code()).to_uppercase();
+            assert_eq!(code.replace('_', ""), same, "{reason}");
+        }
+        assert_eq!(told.len(), Reason::ALL.len(), "{told:?}");
+    }
+
     #[test]
     fn a_foreign_status_keeps_its_code() {
         let junk = prost_types::Any { type_url: ERROR_INFO_URL.into(), value: vec![0xff; 9] };
