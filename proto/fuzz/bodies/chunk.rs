@@ -14,12 +14,12 @@ const DATA_BYTES_MAX: u64 = 1 << 20;
 /// The fuzz body.
 pub fn run(input: &[u8]) {
     let stream = Stream::of(input);
-    let read = Read::of(&[stream.whole.clone()]);
+    let read = Read::of(std::slice::from_ref(&stream.whole));
     assert_eq!(Read::of(&stream.pieces), read);
     if read.refused.is_none() {
         let told: Vec<_> = read.messages.into_iter().map(Message::into_request).collect();
         assert_eq!(told, by_prost(stream.whole));
-        let again: Vec<Bytes> = told.iter().map(|chunk| frame_reply(chunk)).collect();
+        let again: Vec<Bytes> = told.iter().map(frame_reply).collect();
         let again = Read::of(&again);
         assert_eq!(again.refused, None);
         assert!(again.messages.into_iter().map(Message::into_request).eq(told));

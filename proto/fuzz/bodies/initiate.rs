@@ -14,7 +14,7 @@ const PAYLOAD_BYTES_MAX: u64 = 1 << 20;
 /// The fuzz body.
 pub fn run(input: &[u8]) {
     let stream = Stream::of(input);
-    let read = Read::of(&[stream.whole.clone()]);
+    let read = Read::of(std::slice::from_ref(&stream.whole));
     assert_eq!(Read::of(&stream.pieces), read);
     if read.refused.is_none() {
         let told = read.into_request();
