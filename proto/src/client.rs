@@ -4,18 +4,24 @@
 //! compares what the server stored with what it sent. gRPC libraries don't
 //! retry messages this big by themselves.
 
+mod initiate;
 mod link;
+mod missing;
+mod options;
+mod owners;
+mod pace;
 mod retry;
 mod source;
 mod upload;
 
+pub use options::{Progress, UploadOptions, UploadReport};
+pub use pace::Pace;
 pub use retry::RetryPolicy;
 pub use source::Source;
-pub use upload::{Progress, UploadOptions, UploadReport};
 
 use crate::error::{Code, ReceivedRefusal};
 use crate::pb;
-use link::Link;
+use link::{CALL_TIMEOUT, Link, within};
 
 /// Why a call of the client library failed.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +103,7 @@ impl Client {
         let request = pb::GetUploadStatusRequest { upload_id: id.into(), ..Default::default() };
         let call = || {
             let (mut service, request) = (self.first.service(), request.clone());
-            async move { service.get_upload_status(request).await }
+            async move { within(CALL_TIMEOUT, service.get_upload_status(request)).await }
         };
         self.retry.run(&self.first, call).await
     }
@@ -107,7 +113,7 @@ impl Client {
         let request = pb::AbortUploadRequest { upload_id: id.into(), reason: reason.into() };
         let call = || {
             let (mut service, request) = (self.first.service(), request.clone());
-            async move { service.abort_upload(request).await }
+            async move { within(CALL_TIMEOUT, service.abort_upload(request)).await }
         };
         Ok(self.retry.run(&self.first, call).await?.state())
     }

@@ -12,8 +12,9 @@ use crate::pb::rpc;
 
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-/// Backoff with full jitter: before attempt n the wait is anything up to
-/// `base * 2^n`, never above `max`, plus whatever the server asked for.
+/// Backoff with full jitter: before repeat n the wait is anything up to `base * 2^(n-1)`, never
+/// above `max`, plus whatever the server asked for by `RetryInfo` or `grpc-retry-pushback-ms`, the
+/// longer of the two. A pushback that is negative means that the call isn't repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// The first wait at most.
@@ -40,6 +41,11 @@ impl RetryPolicy {
         jitter.saturating_add(asked.unwrap_or_default())
     }
 
+    /// As [`wait`](Self::wait), with chance of its own.
+    pub(super) fn jittered(&self, attempt: u32, asked: Option<Duration>) -> Duration {
+        self.wait(attempt, asked, getrandom::u32().unwrap_or(u32::MAX))
+    }
+
     /// Calls until it answers, mustn't be repeated, or was tried often enough.
     pub(super) async fn run<T, F>(
         &self,
@@ -64,8 +70,8 @@ impl RetryPolicy {
             if stop || attempt >= self.attempts || !may_retry(&refusal) {
                 return Err(ClientError::Refused(Box::new(refusal)));
             }
-            let random = getrandom::u32().unwrap_or(u32::MAX);
-            tokio::time::sleep(self.wait(attempt, refusal.retry_after, random)).await;
+            tokio::time::sleep(self.jittered(attempt, refusal.retry_after)).await;
+            link.count_retry();
             attempt += 1;
         }
     }
@@ -85,7 +91,7 @@ pub(super) fn may_retry(refusal: &ReceivedRefusal) -> bool {
     }
 }
 
-fn read_status(status: &Status) -> ReceivedRefusal {
+pub(super) fn read_status(status: &Status) -> ReceivedRefusal {
     let mut read = rpc::Status::decode(status.details()).unwrap_or_default();
     // The details' own copy can be missing or cut; the trailers count.
     read.code = status.code() as i32;

@@ -1,89 +1,41 @@
 //! One upload from Initiate to its end.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
 use crate::checksum::{Crc32c, Crc64Nvme};
-use crate::client::link::Link;
+use crate::client::initiate::{chunk_timeout, initiate, open, paid, request};
+use crate::client::link::{CALL_TIMEOUT, Link, within};
+use crate::client::missing::Missing;
 use crate::client::source::Source;
-use crate::client::{Client, ClientError, RetryPolicy};
+use crate::client::{
+    Client, ClientError, Pace, Progress, RetryPolicy, UploadOptions, UploadReport,
+};
 use crate::error::{Reason, ReceivedRefusal};
 use crate::pb::{self, UploadState};
 
-const CHUNK_BYTES_DEFAULT: u64 = 8 << 20;
 const PARALLEL_DEFAULT: usize = 8;
+/// A file up to this goes along with InitiateUpload, if that makes one chunk of it.
+const PAYLOAD_BYTES_MAX: u64 = 1 << 20;
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// Progress is told this often, also when nothing is acknowledged.
+const TELL_INTERVAL: Duration = Duration::from_millis(500);
 /// How often chunks that the server misses after all are sent again.
 const REPAIRS_MAX: u32 = 3;
-
-/// What an upload is called, and how it is sent.
-#[derive(Debug, Clone, Default)]
-pub struct UploadOptions {
-    /// Empty: `default`.
-    pub drive_id: String,
-    /// Empty: the server chooses.
-    pub node_id: String,
-    /// The client's name for it.
-    pub filename: String,
-    /// Media type.
-    pub mime_type: String,
-    /// The client's own pairs.
-    pub metadata: HashMap<String, String>,
-    /// Makes it resumable across processes; `None`: random.
-    pub request_id: Option<String>,
-    /// Refuse if the drive has this filename.
-    pub if_not_exists: bool,
-    /// What an ack must survive.
-    pub ack_level: pb::AckLevel,
-    /// Bytes of a chunk; `None`: 8 MiB. A resume must name the same.
-    pub chunk_bytes: Option<u64>,
-    /// Chunks in flight; `None`: what the server recommends.
-    pub parallel: Option<usize>,
-    /// SHA-256 of the whole, if it is known.
-    pub sha256: Option<[u8; 32]>,
-}
-
-/// How far an upload is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// The server's id of it.
-    pub upload_id: String,
-    /// Bytes acknowledged, those of an earlier try included.
-    pub acked_bytes: u64,
-    /// Bytes that an earlier try had sent.
-    pub resumed_bytes: u64,
-    /// Bytes of the whole, if known.
-    pub size_bytes: Option<u64>,
-}
-
-/// What an upload became.
-#[derive(Debug, Clone, PartialEq)]
-pub struct UploadReport {
-    /// The server's id of it.
-    pub upload_id: String,
-    /// The node that it is.
-    pub node_id: String,
-    /// Where its bytes are.
-    pub object: pb::ObjectInfo,
-    /// Bytes sent.
-    pub size_bytes: u64,
-    /// Of what was sent; equal to the stored object's where the server has one.
-    pub crc64nvme: u64,
-    /// Bytes that an earlier try had sent.
-    pub resumed_bytes: u64,
-}
 
 #[derive(Clone)]
 struct Call {
     link: Link,
     retry: RetryPolicy,
+    pace: Option<Pace>,
     upload_id: String,
 }
 
-/// Sum and length of a chunk.
+/// Sum and length of each chunk.
 type Sums = BTreeMap<u32, (u64, u64)>;
 
 pub(super) async fn run(
@@ -93,10 +45,13 @@ pub(super) async fn run(
     mut progress: impl FnMut(&Progress),
 ) -> Result<UploadReport, ClientError> {
     let size_bytes = source.size_bytes();
-    let opened = initiate(client, size_bytes, &options).await?;
+    if size_bytes.is_some_and(|size| size <= options.chunk_bytes(None).min(PAYLOAD_BYTES_MAX)) {
+        return run_small(client, source, &options, progress).await;
+    }
+    let (opened, chunk_bytes) = open(client, &options, size_bytes).await?;
     let limits = opened.limits.unwrap_or_default();
-    let link = client.first.with_owner(&opened.endpoints).await;
-    let call = Call { link, retry: client.retry, upload_id: opened.upload_id.clone() };
+    let parallel = parallel(&options, &limits);
+    let call = Call::of(client, &opened, &options).await;
     let mut missing = match opened.duplicate {
         true => Some(call.missing().await?),
         false => None,
@@ -105,7 +60,14 @@ pub(super) async fn run(
     let mut repairs = 0;
     loop {
         let sums = call
-            .send_chunks(&mut source, &options, limits, missing.as_ref(), &mut told, &mut progress)
+            .send_chunks(
+                &mut source,
+                chunk_bytes,
+                parallel,
+                missing.as_ref(),
+                &mut told,
+                &mut progress,
+            )
             .await?;
         match call.complete(sums.len(), options.sha256).await {
             Ok(object) => {
@@ -127,40 +89,51 @@ pub(super) async fn run(
     }
 }
 
-async fn initiate(
+/// The whole in one call.
+async fn run_small(
     client: &Client,
-    size_bytes: Option<u64>,
+    mut source: Source,
     options: &UploadOptions,
-) -> Result<pb::InitiateUploadResponse, ClientError> {
-    let request_id = match &options.request_id {
-        Some(id) => id.clone(),
-        None => format!("{:016x}", getrandom::u64().map_err(std::io::Error::other)?),
+    mut progress: impl FnMut(&Progress),
+) -> Result<UploadReport, ClientError> {
+    let size_bytes = source.size_bytes();
+    let _room = room(options.pace.as_ref()).await;
+    let data = source.read(0, PAYLOAD_BYTES_MAX as usize).await?.unwrap_or_default();
+    let mut sums = Sums::new();
+    if !data.is_empty() {
+        sums.insert(0, (Crc64Nvme::of(&data), data.len() as u64));
+    }
+    let mut request = request(options, size_bytes)?;
+    let acked_bytes = data.len() as u64;
+    request.payload = Some(data);
+    let opened = initiate(client, &request, options.pace.as_ref()).await?;
+    let resumed_bytes = if opened.duplicate { acked_bytes } else { 0 };
+    let upload_id = opened.upload_id.clone();
+    let told = Progress { upload_id, acked_bytes, resumed_bytes, size_bytes, ..Default::default() };
+    progress(&told);
+    let object = match &opened.object {
+        Some(object) => object.clone(),
+        // It takes longer than the call, or ended otherwise.
+        None => {
+            let call = Call::of(client, &opened, options).await;
+            call.complete(sums.len(), options.sha256).await?
+        }
     };
-    let request = pb::InitiateUploadRequest {
-        drive_id: options.drive_id.clone(),
-        node_id: options.node_id.clone(),
-        filename: options.filename.clone(),
-        mime_type: options.mime_type.clone(),
-        metadata: options.metadata.clone(),
-        expected_size_bytes: size_bytes.map(|size| size as i64),
-        // Of a stream nothing is promised.
-        chunk_size_bytes: size_bytes.map_or(0, |_| chunk_bytes(options) as i64),
-        sha256: options.sha256.map_or(Bytes::new(), |sum| Bytes::copy_from_slice(&sum)),
-        if_not_exists: options.if_not_exists,
-        request_id,
-        ack_level: options.ack_level.into(),
-        max_size_bytes: 0,
-        payload: None,
-    };
-    let send = || {
-        let (mut service, request) = (client.first.service(), request.clone());
-        async move { service.initiate_upload(request).await }
-    };
-    client.retry.run(&client.first, send).await
+    report(opened, object, &sums, &told)
 }
 
-fn chunk_bytes(options: &UploadOptions) -> u64 {
-    options.chunk_bytes.unwrap_or(CHUNK_BYTES_DEFAULT).max(1)
+fn parallel(options: &UploadOptions, limits: &pb::UploadLimits) -> usize {
+    let recommended = usize::try_from(limits.recommended_parallel_chunks).ok();
+    let recommended = recommended.filter(|&count| count > 0).unwrap_or(PARALLEL_DEFAULT);
+    options.parallel.unwrap_or(recommended).max(1)
+}
+
+/// Room for a chunk in memory, where that has a bound.
+async fn room(pace: Option<&Pace>) -> Option<OwnedSemaphorePermit> {
+    match pace {
+        Some(pace) => Some(pace.chunk().await),
+        None => None,
+    }
 }
 
 fn report(
@@ -188,28 +161,59 @@ fn report(
 }
 
 impl Call {
+    async fn of(
+        client: &Client,
+        opened: &pb::InitiateUploadResponse,
+        options: &UploadOptions,
+    ) -> Self {
+        Self {
+            link: client.first.with_owner(&opened.endpoints).await,
+            retry: client.retry,
+            pace: options.pace.clone(),
+            upload_id: opened.upload_id.clone(),
+        }
+    }
+
+    /// Waits until one chunk is in.
+    async fn land(
+        &self,
+        flying: &mut JoinSet<Result<u64, ClientError>>,
+        told: &mut Progress,
+        progress: &mut impl FnMut(&Progress),
+    ) -> Result<(), ClientError> {
+        loop {
+            let landed = tokio::time::timeout(TELL_INTERVAL, flying.join_next()).await;
+            (told.in_flight, told.retries) = (flying.len(), self.link.retries());
+            if let Ok(landed) = landed {
+                let landed = landed.expect("asked only while chunks are in flight");
+                told.acked_bytes += landed.map_err(std::io::Error::other)??;
+                progress(told);
+                return Ok(());
+            }
+            progress(told);
+        }
+    }
+
     /// Sends every chunk that is not in, and sums them all.
     async fn send_chunks(
         &self,
         source: &mut Source,
-        options: &UploadOptions,
-        limits: pb::UploadLimits,
+        chunk_bytes: u64,
+        parallel: usize,
         missing: Option<&Missing>,
         told: &mut Progress,
         progress: &mut impl FnMut(&Progress),
     ) -> Result<Sums, ClientError> {
-        let mut size = chunk_bytes(options);
-        if source.size_bytes().is_none() && limits.max_chunk_bytes > 0 {
-            size = size.min(limits.max_chunk_bytes as u64);
-        }
-        let recommended = usize::try_from(limits.recommended_parallel_chunks).ok();
-        let recommended = recommended.filter(|&count| count > 0).unwrap_or(PARALLEL_DEFAULT);
-        let parallel = options.parallel.unwrap_or(recommended).max(1);
         let mut sums = Sums::new();
         // Dropping it on an error ends what is in flight.
         let mut flying = JoinSet::new();
         for number in 0.. {
-            let Some(data) = source.read(number, size as usize).await? else { break };
+            // At most `parallel` chunks are held.
+            while flying.len() >= parallel {
+                self.land(&mut flying, told, progress).await?;
+            }
+            let room = room(self.pace.as_ref()).await;
+            let Some(data) = source.read(number, chunk_bytes as usize).await? else { break };
             let (sum, len) = (Crc64Nvme::of(&data), data.len() as u64);
             sums.insert(number, (sum, len));
             if missing.is_some_and(|missing| !missing.contains(number)) {
@@ -217,15 +221,14 @@ impl Call {
                 told.resumed_bytes += len;
                 continue;
             }
-            // At most `parallel` chunks are held.
-            while flying.len() >= parallel {
-                land(flying.join_next().await, told, progress)?;
-            }
             let call = self.clone();
-            flying.spawn(async move { call.send_chunk(number, data, sum).await });
+            flying.spawn(async move {
+                let _room = room;
+                call.send_chunk(number, data, sum).await
+            });
         }
         while !flying.is_empty() {
-            land(flying.join_next().await, told, progress)?;
+            self.land(&mut flying, told, progress).await?;
         }
         progress(told);
         Ok(sums)
@@ -243,7 +246,10 @@ impl Call {
         };
         let send = || {
             let (mut service, request) = (self.link.service(), request.clone());
-            async move { service.upload_chunk(request).await }
+            async move {
+                paid(self.pace.as_ref(), len).await;
+                within(chunk_timeout(len), service.upload_chunk(request)).await
+            }
         };
         self.retry.run(&self.link, send).await?;
         Ok(len)
@@ -261,7 +267,7 @@ impl Call {
             };
             let call = || {
                 let (mut service, request) = (self.link.service(), request.clone());
-                async move { service.get_upload_status(request).await }
+                async move { within(CALL_TIMEOUT, service.get_upload_status(request)).await }
             };
             let page = self.retry.run(&self.link, call).await?;
             missing.add(&page);
@@ -286,7 +292,7 @@ impl Call {
         loop {
             let send = || {
                 let (mut service, request) = (self.link.service(), request.clone());
-                async move { service.complete_upload(request).await }
+                async move { within(CALL_TIMEOUT, service.complete_upload(request)).await }
             };
             let answer = self.retry.run(&self.link, send).await?;
             match answer.state() {
@@ -307,59 +313,10 @@ impl Call {
         let request = pb::GetUploadStatusRequest { upload_id, ..Default::default() };
         let call = || {
             let (mut service, request) = (self.link.service(), request.clone());
-            async move { service.get_upload_status(request).await }
+            async move { within(CALL_TIMEOUT, service.get_upload_status(request)).await }
         };
         let status = self.retry.run(&self.link, call).await.ok();
         let error = status.and_then(|status| status.upload?.error);
         ClientError::Ended { state, error: error.map(|e| ReceivedRefusal::from_status(&e).into()) }
-    }
-}
-
-fn land(
-    landed: Option<Result<Result<u64, ClientError>, tokio::task::JoinError>>,
-    told: &mut Progress,
-    progress: &mut impl FnMut(&Progress),
-) -> Result<(), ClientError> {
-    let landed = landed.expect("asked only while chunks are in flight");
-    told.acked_bytes += landed.map_err(std::io::Error::other)??;
-    progress(told);
-    Ok(())
-}
-
-/// What the server has: everything else is missing.
-#[derive(Debug, Default)]
-struct Missing {
-    /// First to last of every received range.
-    received: BTreeMap<u32, u32>,
-}
-
-impl Missing {
-    fn add(&mut self, page: &pb::GetUploadStatusResponse) {
-        for range in &page.received_ranges {
-            if let (Ok(first), Ok(last)) = (range.first.try_into(), range.last.try_into()) {
-                self.received.insert(first, last);
-            }
-        }
-    }
-
-    fn contains(&self, number: u32) -> bool {
-        let before = self.received.range(..=number).next_back();
-        before.is_none_or(|(_, &last)| last < number)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_no_page_names_is_missing() {
-        let mut missing = Missing::default();
-        for (first, last) in [(0, 2), (5, 5)] {
-            let received_ranges = vec![pb::ChunkRange { first, last }];
-            missing.add(&pb::GetUploadStatusResponse { received_ranges, ..Default::default() });
-        }
-        let numbers: Vec<u32> = (0..8).filter(|&number| missing.contains(number)).collect();
-        assert_eq!(numbers, [3, 4, 6, 7]);
     }
 }

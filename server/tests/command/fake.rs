@@ -35,6 +35,16 @@ impl World {
     pub fn whole(&self) -> Vec<u8> {
         self.chunks.values().flatten().copied().collect()
     }
+
+    fn object(&self) -> pb::ObjectInfo {
+        let whole = self.whole();
+        let sum = Crc64Nvme::of(&whole) ^ u64::from(self.lies);
+        pb::ObjectInfo {
+            size_bytes: whole.len() as i64,
+            crc64nvme: sum.to_be_bytes().to_vec().into(),
+            ..Default::default()
+        }
+    }
 }
 
 /// A running server.
@@ -103,10 +113,19 @@ impl UploadService for Service {
         if world.refuses {
             return Err(refused(Reason::DriveUnknown));
         }
-        world.initiated.push(request.into_inner());
-        let duplicate = world.duplicate;
-        let upload_id = "u".into();
-        Ok(Response::new(pb::InitiateUploadResponse { upload_id, duplicate, ..Default::default() }))
+        let mut request = request.into_inner();
+        let payload = request.payload.take();
+        world.initiated.push(request);
+        let object = payload.map(|payload| {
+            world.chunks.insert(0, payload.to_vec());
+            world.object()
+        });
+        Ok(Response::new(pb::InitiateUploadResponse {
+            upload_id: "u".into(),
+            duplicate: world.duplicate,
+            object,
+            ..Default::default()
+        }))
     }
 
     async fn upload_chunk(
@@ -131,14 +150,7 @@ impl UploadService for Service {
         &self,
         _: Request<pb::CompleteUploadRequest>,
     ) -> Answer<pb::CompleteUploadResponse> {
-        let world = self.world();
-        let whole = world.whole();
-        let sum = Crc64Nvme::of(&whole) ^ u64::from(world.lies);
-        let object = pb::ObjectInfo {
-            size_bytes: whole.len() as i64,
-            crc64nvme: sum.to_be_bytes().to_vec().into(),
-            ..Default::default()
-        };
+        let object = self.world().object();
         let state = UploadState::Completed.into();
         Ok(Response::new(pb::CompleteUploadResponse { state, object: Some(object) }))
     }

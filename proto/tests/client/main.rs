@@ -1,0 +1,5 @@
+//! The client library against a small server that refuses, forgets and lies.
+
+mod fake;
+mod upload;
+mod ways;
