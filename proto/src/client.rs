@@ -6,6 +6,7 @@
 
 mod initiate;
 mod link;
+mod lists;
 mod missing;
 mod options;
 mod owners;
@@ -13,11 +14,13 @@ mod pace;
 mod retry;
 mod source;
 mod upload;
+mod watch;
 
 pub use options::{Progress, UploadOptions, UploadReport};
 pub use pace::Pace;
 pub use retry::RetryPolicy;
 pub use source::Source;
+pub use watch::Watch;
 
 use crate::error::{Code, ReceivedRefusal};
 use crate::pb;

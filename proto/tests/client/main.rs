@@ -2,4 +2,5 @@
 
 mod fake;
 mod upload;
+mod watch;
 mod ways;
