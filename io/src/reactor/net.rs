@@ -43,8 +43,9 @@ impl Listener {
     pub fn bind(address: SocketAddr) -> io::Result<Listener> {
         let domain = Domain::for_address(address);
         let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-        // After a restart it also takes an address whose old connections linger.
         socket.set_reuse_port(true)?;
+        // It also takes an address where connections of whoever had it before linger.
+        socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         Ok(Listener { socket: socket.into(), armed: None, pauses: 0 })

@@ -58,6 +58,8 @@ fn bind(address: SocketAddr) -> io::Result<Socket> {
     }
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_port(true)?;
+    // Connections of whoever had it before may linger.
+    socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     Ok(socket)
 }
@@ -87,6 +89,17 @@ mod tests {
         let served = other.local_addr().unwrap();
         let (address, error) = reserve(served, 1, 0).err().unwrap();
         assert_eq!((address, error.kind()), (served, io::ErrorKind::AddrInUse));
+    }
+
+    #[test]
+    fn connections_that_linger_keep_no_address() {
+        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let served = other.local_addr().unwrap();
+        let client = TcpStream::connect(served).unwrap();
+        // Who closes first has the connection linger.
+        drop((other.accept().unwrap(), other));
+        drop(client);
+        assert_eq!(reserve(served, 1, 0).unwrap().shared, served);
     }
 
     #[test]
