@@ -6,7 +6,9 @@ use clap::Args;
 use sluice_proto::client::{Client, ClientError};
 use tokio::runtime::{Builder, Runtime};
 
-/// Hashing and sending one file doesn't keep more cores busy.
+use crate::command::{Exit, output};
+
+/// Hashing and sending doesn't keep more cores busy.
 const WORKERS: usize = 4;
 
 /// The server to talk to.
@@ -31,12 +33,38 @@ impl Connection {
     pub async fn open(&self) -> Result<Client, ClientError> {
         Client::connect(&self.server).await
     }
+
+    /// Connects, does the work, and says on stderr what went wrong.
+    pub fn call(&self, work: impl AsyncFnOnce(Client) -> Result<Exit, ClientError>) -> Exit {
+        run(async {
+            let done = match self.open().await {
+                Ok(client) => work(client).await,
+                Err(error) => Err(error),
+            };
+            done.unwrap_or_else(|error| {
+                output::problem(&error);
+                Exit::of(&error, false)
+            })
+        })
+    }
 }
 
-/// What the client library runs on.
-///
-/// # Errors
-/// When no thread can be made.
-pub fn runtime() -> io::Result<Runtime> {
+/// Runs what the client library is part of.
+pub fn run(work: impl Future<Output = Exit>) -> Exit {
+    match runtime() {
+        Ok(runtime) => {
+            let exit = runtime.block_on(work);
+            // A read of the standard input that nobody waits for would hold up the end.
+            runtime.shutdown_background();
+            exit
+        }
+        Err(error) => {
+            output::problem(error);
+            Exit::Failed
+        }
+    }
+}
+
+fn runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()
 }

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 
-use crate::command::{Exit, ServerFlags};
+use crate::command::{Exit, ServerFlags, output};
 use crate::serve;
 
 #[derive(Debug, Args)]
@@ -25,7 +25,7 @@ pub fn run(arguments: &Arguments) -> Exit {
     match serve::serve(config) {
         Ok(()) => Exit::Done,
         Err(error) => {
-            eprintln!("sluice: {error}");
+            output::problem(&error);
             Exit::Failed
         }
     }

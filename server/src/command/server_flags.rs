@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::command::Exit;
+use crate::command::{Exit, output};
 use crate::config::{Config, ConfigError, Machine, RawConfig};
 
 /// Settings that have a flag. A flag wins over the environment, and that over the file.
@@ -40,7 +40,7 @@ impl ServerFlags {
     /// How the command ends then.
     pub fn load_or_tell(&self) -> Result<Config, Exit> {
         self.load().map_err(|error| {
-            eprintln!("sluice: {error}");
+            output::problem(&error);
             Exit::Usage
         })
     }

@@ -1,18 +1,18 @@
 //! `sluice status`: where an upload stands.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use sluice_proto::client::{Client, ClientError};
 use sluice_proto::error::ReceivedRefusal;
 use sluice_proto::pb::{self, UploadState};
-
-use crate::command::connection::runtime;
-use crate::command::{Connection, Exit, output};
 use sluice_proto::units::format_size;
 
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
+use crate::command::{Connection, Exit, output};
+
+/// Changes that come sooner after each other than a reader can follow are left out.
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
 /// More are of no use to a reader.
 const RANGES_SHOWN: usize = 10;
 
@@ -21,47 +21,36 @@ pub struct Arguments {
     /// The upload.
     #[arg(value_name = "ID")]
     upload_id: String,
-    /// Waits for its end, telling every change.
+    /// Waits for its end, telling of changes, at most once a second.
     #[arg(short, long)]
     wait: bool,
 }
 
 pub fn run(arguments: &Arguments, connection: &Connection) -> Exit {
-    let told = runtime().map(|runtime| {
-        runtime.block_on(async {
-            let client = connection.open().await?;
-            tell(&client, arguments).await
-        })
-    });
-    match told {
-        Ok(Ok(state)) if arguments.wait && state != UploadState::Completed => Exit::Refused,
-        Ok(Ok(_)) => Exit::Done,
-        Ok(Err(error)) => {
-            eprintln!("sluice: {error}");
-            Exit::of(&error, false)
+    connection.call(async |client| match arguments.wait {
+        true => follow(&client, &arguments.upload_id).await,
+        false => {
+            output::line(describe(&client.status(&arguments.upload_id).await?));
+            Ok(Exit::Done)
         }
-        Err(error) => {
-            eprintln!("sluice: {error}");
-            Exit::Failed
-        }
-    }
+    })
 }
 
-async fn tell(client: &Client, arguments: &Arguments) -> Result<UploadState, ClientError> {
-    let mut last = String::new();
-    loop {
-        let status = client.status(&arguments.upload_id).await?;
-        let text = describe(&status);
-        if text != last {
+async fn follow(client: &Client, upload_id: &str) -> Result<Exit, ClientError> {
+    let mut watch = client.watch(upload_id);
+    let (mut told, mut told_at) = (String::new(), None);
+    let mut state = UploadState::Unspecified;
+    while let Some(upload) = watch.next().await? {
+        state = upload.state();
+        let text = describe_upload(&upload);
+        let now = now();
+        let soon = told_at.is_some_and(|told_at: Instant| now - told_at < TELL_INTERVAL);
+        if text != told && (!soon || is_last(state)) {
             output::line(&text);
+            (told, told_at) = (text, Some(now));
         }
-        let state = status.upload.unwrap_or_default().state();
-        if !arguments.wait || is_last(state) {
-            return Ok(state);
-        }
-        last = text;
-        tokio::time::sleep(POLL_INTERVAL).await;
     }
+    Ok(if state == UploadState::Completed { Exit::Done } else { Exit::Refused })
 }
 
 fn is_last(state: UploadState) -> bool {
@@ -70,8 +59,15 @@ fn is_last(state: UploadState) -> bool {
 }
 
 fn describe(status: &pb::GetUploadStatusResponse) -> String {
-    let upload = status.upload.clone().unwrap_or_default();
-    let state = upload.state().as_str_name().trim_start_matches("UPLOAD_STATE_");
+    let mut text = describe_upload(status.upload.as_ref().unwrap_or(&pb::Upload::default()));
+    if !status.missing_ranges.is_empty() {
+        let _ = write!(text, "\nmissing {}", ranges(status));
+    }
+    text
+}
+
+fn describe_upload(upload: &pb::Upload) -> String {
+    let state = state_name(upload.state());
     let size = |bytes: i64| format_size(u64::try_from(bytes).unwrap_or_default());
     let of = upload.expected_size_bytes.map_or(String::new(), |all| format!(" of {}", size(all)));
     let chunks = match upload.total_chunks {
@@ -81,17 +77,19 @@ fn describe(status: &pb::GetUploadStatusResponse) -> String {
     let mut text = format!(
         "{state}  {}/{}  {}{of} in {chunks}  {} stored",
         upload.drive_id,
-        upload.filename,
+        output::printable(&upload.filename),
         size(upload.received_bytes),
         size(upload.stored_bytes),
     );
-    if !status.missing_ranges.is_empty() {
-        let _ = write!(text, "\nmissing {}", ranges(status));
-    }
     if let Some(error) = &upload.error {
         let _ = write!(text, "\n{}", ReceivedRefusal::from_status(error));
     }
     text
+}
+
+/// As the contract has it, without what all states begin with.
+pub(super) fn state_name(state: UploadState) -> &'static str {
+    state.as_str_name().trim_start_matches("UPLOAD_STATE_")
 }
 
 fn ranges(status: &pb::GetUploadStatusResponse) -> String {
@@ -106,6 +104,11 @@ fn ranges(status: &pb::GetUploadStatusResponse) -> String {
         text.push_str(" and more");
     }
     text
+}
+
+#[expect(clippy::disallowed_methods, reason = "a person is told, and not too often")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 #[cfg(test)]
@@ -134,8 +137,8 @@ mod tests {
             ..Default::default()
         };
         let expected = "FAILED  default/a  1.0 KiB of 4.0 KiB in 2 of 5 chunks  0 B stored\n\
-                        missing 1-3, 4\n\
-                        FIELD_INVALID (code 3): bad";
+                        FIELD_INVALID (code 3): bad\n\
+                        missing 1-3, 4";
         assert_eq!(describe(&status), expected);
     }
 }

@@ -7,6 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use prost::Message as _;
 use sluice_proto::checksum::Crc64Nvme;
 use sluice_proto::error::{Reason, Refusal};
+use sluice_proto::pb::drive_service_server::{DriveService, DriveServiceServer};
+use sluice_proto::pb::node_service_server::{NodeService, NodeServiceServer};
 use sluice_proto::pb::upload_service_server::{UploadService, UploadServiceServer};
 use sluice_proto::pb::{self, UploadState};
 use tokio::runtime::Runtime;
@@ -29,6 +31,10 @@ pub struct World {
     pub lies: bool,
     /// Never answers chunks from this number on.
     pub holds_from: Option<i32>,
+    /// Nodes that it lists, and the pages that it was asked for.
+    pub nodes: usize,
+    pub pages: Vec<pb::ListNodesRequest>,
+    pub drives: Vec<pb::Drive>,
 }
 
 impl World {
@@ -62,7 +68,9 @@ impl Fake {
         let listener = bound.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let server = tonic::transport::Server::builder()
-            .add_service(UploadServiceServer::new(service.clone()));
+            .add_service(UploadServiceServer::new(service.clone()))
+            .add_service(NodeServiceServer::new(service.clone()))
+            .add_service(DriveServiceServer::new(service.clone()));
         runtime.spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         Self { service, address, _runtime: runtime }
     }
@@ -196,9 +204,18 @@ impl UploadService for Service {
 
     async fn list_uploads(
         &self,
-        _: Request<pb::ListUploadsRequest>,
+        request: Request<pb::ListUploadsRequest>,
     ) -> Answer<pb::ListUploadsResponse> {
-        Err(Status::unimplemented("not asked for"))
+        let upload = pb::Upload {
+            upload_id: "u".into(),
+            drive_id: request.get_ref().drive_id.clone(),
+            filename: "big.iso".into(),
+            state: request.get_ref().state,
+            expected_size_bytes: Some(4096),
+            ..Default::default()
+        };
+        let (uploads, next_page_token) = (vec![upload], String::new());
+        Ok(Response::new(pb::ListUploadsResponse { uploads, next_page_token }))
     }
 
     async fn stream_upload_progress(
@@ -206,5 +223,71 @@ impl UploadService for Service {
         _: Request<pb::StreamUploadProgressRequest>,
     ) -> Answer<Self::StreamUploadProgressStream> {
         Err(Status::unimplemented("not asked for"))
+    }
+}
+
+/// Of the node of this number.
+fn node(number: usize) -> pb::Node {
+    let object = pb::ObjectInfo { size_bytes: number as i64, ..Default::default() };
+    pb::Node {
+        drive_id: "default".into(),
+        node_id: format!("n{number}"),
+        filename: format!("file {number}"),
+        create_time: Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 }),
+        object: Some(object),
+        ..Default::default()
+    }
+}
+
+#[tonic::async_trait]
+impl NodeService for Service {
+    async fn list_nodes(
+        &self,
+        request: Request<pb::ListNodesRequest>,
+    ) -> Answer<pb::ListNodesResponse> {
+        let request = request.into_inner();
+        let mut world = self.world();
+        let first: usize = request.page_token.parse().unwrap_or(0);
+        let end = world.nodes.min(first + request.page_size as usize);
+        world.pages.push(request);
+        let next_page_token = if end < world.nodes { end.to_string() } else { String::new() };
+        let nodes = (first..end).map(node).collect();
+        Ok(Response::new(pb::ListNodesResponse { nodes, next_page_token }))
+    }
+
+    async fn get_node(&self, _: Request<pb::GetNodeRequest>) -> Answer<pb::GetNodeResponse> {
+        Err(Status::unimplemented("not asked for"))
+    }
+}
+
+#[tonic::async_trait]
+impl DriveService for Service {
+    async fn create_drive(
+        &self,
+        request: Request<pb::CreateDriveRequest>,
+    ) -> Answer<pb::CreateDriveResponse> {
+        let request = request.into_inner();
+        let drive = pb::Drive {
+            drive_id: request.drive_id,
+            bucket: request.bucket,
+            prefix: request.prefix,
+            credentials_ref: request.credentials_ref,
+            quota_bytes: request.quota_bytes,
+            create_time: None,
+        };
+        self.world().drives.push(drive.clone());
+        Ok(Response::new(pb::CreateDriveResponse { drive: Some(drive) }))
+    }
+
+    async fn get_drive(&self, _: Request<pb::GetDriveRequest>) -> Answer<pb::GetDriveResponse> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
+    async fn list_drives(
+        &self,
+        _: Request<pb::ListDrivesRequest>,
+    ) -> Answer<pb::ListDrivesResponse> {
+        let (drives, next_page_token) = (self.world().drives.clone(), String::new());
+        Ok(Response::new(pb::ListDrivesResponse { drives, next_page_token }))
     }
 }

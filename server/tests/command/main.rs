@@ -1,6 +1,8 @@
 //! The command against a small server that counts, holds and lies.
 
 mod fake;
+mod lists;
+mod reference;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -109,7 +111,7 @@ fn exit_codes_tell_refusal_integrity_and_usage_apart() {
     assert!(text(&refused.stderr).contains("DRIVE_UNKNOWN"), "{refused:?}");
     assert_eq!(code(&put(World { lies: true, ..World::default() })), 4);
     let server = Fake::start(World::default());
-    for wrong in [&["put"][..], &["put", "/nowhere/at/all"], &["put", "/tmp"], &["fly"]] {
+    for wrong in [&["put"][..], &["put", "/nowhere/at/all"], &["put", "/dev/null"], &["fly"]] {
         assert_eq!(code(&sluice(&server).args(wrong).output().unwrap()), 2, "{wrong:?}");
     }
     // Nobody listens there: the same command can be run later.

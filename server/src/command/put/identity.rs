@@ -9,6 +9,8 @@ use std::path::Path;
 use sluice_proto::checksum::Sha256State;
 use sluice_proto::client::UploadOptions;
 
+use crate::command::output::hex;
+
 /// The request id of putting the file at `path` with these options.
 ///
 /// It is made of the file's path, size and time of change, so a changed file is a new upload; and
@@ -47,11 +49,6 @@ impl Sum {
         self.0.update(&(field.len() as u64).to_be_bytes());
         self.0.update(field);
     }
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

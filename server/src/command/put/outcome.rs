@@ -2,13 +2,38 @@
 
 use serde_json::{Value, json};
 use sluice_proto::client::{ClientError, UploadReport};
-
-use super::identity::hex;
-use crate::command::Exit;
 use sluice_proto::units::format_size;
 
+use super::Arguments;
+use super::one::{Failure, Stored};
+use crate::command::output::hex;
+use crate::command::{Exit, output};
+
+/// Tells of a file that is stored: `path` is the user's name for it, `name` the server's.
+pub(super) fn tell_stored(arguments: &Arguments, path: &str, name: &str, stored: &Stored) {
+    let (drive, report, seconds) = (&arguments.drive, &stored.report, stored.seconds);
+    match arguments.json {
+        true => output::line(stored_json(drive, path, report, seconds)),
+        false => output::line(stored_text(drive, &output::printable(name), report, seconds)),
+    };
+}
+
+/// Tells why one isn't.
+pub(super) fn tell_failed(arguments: &Arguments, path: &str, failure: &Failure) {
+    let text = match failure {
+        Failure::Unreadable(error) => error.to_string(),
+        Failure::Upload { error, exit } => {
+            if arguments.json {
+                output::line(failed_json(path, error, *exit));
+            }
+            describe(error)
+        }
+    };
+    output::problem(format_args!("{}: {text}", output::printable(path)));
+}
+
 /// `stored default/big.iso  crc64nvme=…  sha256=…  3.2 s`
-pub(super) fn stored_text(drive: &str, name: &str, report: &UploadReport, seconds: f64) -> String {
+fn stored_text(drive: &str, name: &str, report: &UploadReport, seconds: f64) -> String {
     let mut text = format!("stored {drive}/{name}  crc64nvme={:016x}", report.crc64nvme);
     if !report.object.sha256.is_empty() {
         text += &format!("  sha256={}", hex(&report.object.sha256));
@@ -17,7 +42,7 @@ pub(super) fn stored_text(drive: &str, name: &str, report: &UploadReport, second
 }
 
 /// The same for programs; names as in the contract.
-pub(super) fn stored_json(drive: &str, file: &str, report: &UploadReport, seconds: f64) -> Value {
+fn stored_json(drive: &str, file: &str, report: &UploadReport, seconds: f64) -> Value {
     let object = &report.object;
     json!({
         "file": file,
@@ -37,7 +62,7 @@ pub(super) fn stored_json(drive: &str, file: &str, report: &UploadReport, second
 }
 
 /// Why a file was not stored, for programs.
-pub(super) fn failed_json(file: &str, error: &ClientError, exit: Exit) -> Value {
+fn failed_json(file: &str, error: &ClientError, exit: Exit) -> Value {
     let refusal = match error {
         ClientError::Refused(refusal) => Some(refusal),
         ClientError::Ended { error, .. } => error.as_ref(),

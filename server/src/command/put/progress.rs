@@ -4,17 +4,22 @@ use std::io::{self, IsTerminal as _};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use sluice_proto::client::Progress;
-
 use sluice_proto::units::format_size;
+
+use crate::command::output;
 
 /// Without a size a line comes every so many bytes.
 const LINE_BYTES: u64 = 256 << 20;
 /// With one, every so many parts of a hundred.
 const LINE_PERCENT: u64 = 10;
+/// Of a folder, also every so many files.
+const LINE_FILES: u64 = 1000;
+/// Longer names lose their beginning, so that the bar stays on one line.
+const NAME_CHARS_MAX: usize = 30;
 
-const WITH_SIZE: &str =
-    "{msg} {percent:>3} %  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  ETA {eta}";
-const WITHOUT_SIZE: &str = "{msg} {binary_bytes}  {binary_bytes_per_sec}";
+const WITH_SIZE: &str = "{msg} {percent:>3} %  {binary_bytes}/{binary_total_bytes}  \
+                         {binary_bytes_per_sec}  ETA {eta}{prefix}";
+const WITHOUT_SIZE: &str = "{msg}  {binary_bytes}  {binary_bytes_per_sec}{prefix}";
 
 /// Shows how one file gets on.
 pub(super) struct Display {
@@ -33,12 +38,9 @@ enum How {
 impl Display {
     /// For a file of `size_bytes`, if that is known.
     pub fn new(name: &str, size_bytes: Option<u64>, quiet: bool) -> Self {
-        let how = match quiet {
-            true => How::Quiet,
-            false if io::stderr().is_terminal() => How::Bar(bar(name, size_bytes)),
-            false => How::Lines(0),
-        };
-        Self { name: name.to_owned(), how, told_resume: false }
+        let name = short(name);
+        let how = How::new(quiet, || bar(&name, size_bytes));
+        Self { name, how, told_resume: false }
     }
 
     /// Shows what was acknowledged by now.
@@ -48,6 +50,7 @@ impl Display {
         match &mut self.how {
             How::Quiet => {}
             How::Bar(bar) => {
+                bar.set_prefix(tail(progress.in_flight, progress.retries));
                 bar.set_position(progress.acked_bytes);
                 if first_resume {
                     // What an earlier try sent says nothing of this one's speed.
@@ -56,12 +59,13 @@ impl Display {
             }
             How::Lines(last) => {
                 if first_resume {
-                    eprintln!("{}: resumed at {}", self.name, format_size(progress.resumed_bytes));
+                    let resumed = format_size(progress.resumed_bytes);
+                    output::note(format_args!("{}: resumed at {resumed}", self.name));
                 }
                 let step = step(progress);
                 if step > *last {
                     *last = step;
-                    eprintln!("{}: {}", self.name, line(progress));
+                    output::note(format_args!("{}: {}", self.name, line(progress)));
                 }
             }
         }
@@ -69,10 +73,90 @@ impl Display {
 
     /// Takes the bar away, so that what is printed next stands alone.
     pub fn end(self) {
-        if let How::Bar(bar) = self.how {
+        self.how.end();
+    }
+}
+
+/// Shows how all files of a folder get on.
+pub(super) struct FolderDisplay {
+    name: String,
+    how: How,
+}
+
+impl FolderDisplay {
+    pub fn new(name: &str, quiet: bool) -> Self {
+        let name = short(name);
+        let how = How::new(quiet, || bar(&name, None));
+        Self { name, how }
+    }
+
+    /// Shows what is stored by now, and what is under way.
+    pub fn show(&mut self, files: u64, acked_bytes: u64, in_flight: usize) {
+        match &mut self.how {
+            How::Quiet => {}
+            How::Bar(bar) => {
+                bar.set_message(format!("{}  {files} files", self.name));
+                bar.set_prefix(format!(" \u{b7} {in_flight} parallel"));
+                bar.set_position(acked_bytes);
+            }
+            How::Lines(last) => {
+                let step = acked_bytes / LINE_BYTES + files / LINE_FILES;
+                if step > *last {
+                    *last = step;
+                    let acked = format_size(acked_bytes);
+                    output::note(format_args!("{}: {files} files, {acked}", self.name));
+                }
+            }
+        }
+    }
+
+    /// Prints something that stays, above the bar.
+    pub fn beside(&self, print: impl FnOnce()) {
+        match &self.how {
+            How::Bar(bar) => bar.suspend(print),
+            How::Quiet | How::Lines(_) => print(),
+        }
+    }
+
+    /// As [`Display::end`].
+    pub fn end(self) {
+        self.how.end();
+    }
+}
+
+impl How {
+    fn new(quiet: bool, bar: impl FnOnce() -> ProgressBar) -> Self {
+        match quiet {
+            true => Self::Quiet,
+            false if can_redraw() => Self::Bar(bar()),
+            false => Self::Lines(0),
+        }
+    }
+
+    fn end(self) {
+        if let Self::Bar(bar) = self {
             bar.finish_and_clear();
         }
     }
+}
+
+fn can_redraw() -> bool {
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    io::stderr().is_terminal() && !dumb
+}
+
+/// The end of a long name, which tells more than its beginning.
+fn short(name: &str) -> String {
+    let name = output::printable(name);
+    let surplus = name.chars().count().saturating_sub(NAME_CHARS_MAX);
+    match surplus {
+        0 => name.into_owned(),
+        _ => format!("\u{2026}{}", name.chars().skip(surplus + 1).collect::<String>()),
+    }
+}
+
+fn tail(in_flight: usize, retries: u64) -> String {
+    format!(" \u{b7} {in_flight} parallel \u{b7} {retries} retries")
 }
 
 fn bar(name: &str, size_bytes: Option<u64>) -> ProgressBar {
@@ -126,5 +210,13 @@ mod tests {
         for size in [Some(1), None] {
             bar("name", size).finish_and_clear();
         }
+    }
+
+    #[test]
+    fn a_long_name_stays_on_the_line() {
+        assert_eq!(short("a.iso"), "a.iso");
+        let long = short(&format!("{}end", "\u{e9}".repeat(300)));
+        assert_eq!(long.chars().count(), NAME_CHARS_MAX);
+        assert!(long.starts_with('\u{2026}') && long.ends_with("\u{e9}end"), "{long}");
     }
 }
