@@ -9,20 +9,13 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 use crate::harness::{
-    Ended, Options, Outcome, Server, audit, eventually, get, hex, noise, sha256, text,
+    Ended, Options, Outcome, Server, audit, eventually, get, hex, noise, sha256, sluice, text,
 };
 
 /// Small chunks, one after the other, so that there is time to interrupt.
 const SLOWLY: [&str; 4] = ["--chunk-size", "16K", "--parallel", "1"];
 const SLOW_BYTES: usize = 40 << 20;
 const INTERRUPT_AFTER_BYTES: u64 = 1 << 20;
-
-fn sluice(server: &Server) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
-    command.env_clear().env("SLUICE_SERVER", server.address()).stdin(Stdio::null());
-    command.current_dir(server.scratch());
-    command
-}
 
 fn file(server: &Server, name: &str, bytes: &[u8]) -> PathBuf {
     let path = server.scratch().join(name);
@@ -169,7 +162,7 @@ fn status_and_exit_codes_tell_what_became_of_it() {
         (&["status", "nobody's"], 3, "UPLOAD_UNKNOWN"),
         (&["abort", upload_id], 3, "UPLOAD_ENDED"),
         (&["put", "missing.bin"], 2, "missing.bin"),
-        (&["put", "."], 2, "folder"),
+        (&["put", "/dev/null"], 2, "no plain file"),
         (&["put", "--server", "127.0.0.1:1", "a.bin"], 5, "can't connect"),
     ] {
         let refused = run(words);

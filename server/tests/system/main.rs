@@ -6,7 +6,10 @@
 mod harness;
 
 mod bad_input;
+mod client_library;
+mod command_folder;
 mod command_put;
+mod command_terminal;
 mod cpus_change;
 #[cfg(feature = "failpoints")]
 mod crash_matrix;

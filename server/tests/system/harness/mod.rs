@@ -8,6 +8,7 @@ mod noise;
 mod ports;
 mod server;
 mod streamed;
+mod terminal;
 mod tools;
 mod upload_loop;
 mod workload;
@@ -19,6 +20,9 @@ pub use http::{RawAnswer, RawCall, get, message};
 pub use noise::{Random, noise, seed};
 pub use ports::free as free_ports;
 pub use server::{Options, Server, eventually, two_cpus};
-pub use tools::{GRPCURL, PYTHON, hex, make_stubs, root, runtime, sha256, test_tools, text, tool};
+pub use terminal::{INTERRUPT, Terminal};
+pub use tools::{
+    GRPCURL, PYTHON, hex, make_stubs, root, runtime, sha256, sluice, test_tools, text, tool,
+};
 pub use upload_loop::{CHUNK_BYTES, FILE_BYTES, UploadLoop, file_to_send, python_loop};
 pub use workload::{Ended, Kind, Outcome, Pace, work};

@@ -92,6 +92,11 @@ impl Server {
         format!("127.0.0.1:{}", self.listen + 1)
     }
 
+    /// Where each shard can have its own.
+    pub fn shard_addresses(&self) -> Vec<String> {
+        (0..SHARDS_MAX).map(|shard| format!("127.0.0.1:{}", self.listen + 2 + shard)).collect()
+    }
+
     /// Its data directory.
     pub fn data(&self) -> DataDir {
         DataDir::new(self.data_path())

@@ -1,10 +1,12 @@
 //! What several tests look at: sums, outputs, and programs that nobody here wrote.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use sluice_proto::checksum::Sha256State;
 use tokio::runtime::{Builder, Runtime};
+
+use super::Server;
 
 /// Below `target/test-tools`, where `scripts/test-tools` puts it.
 pub const PYTHON: &str = "python/bin/python";
@@ -38,6 +40,14 @@ pub fn make_stubs(folder: &Path) {
         protoc.arg(contract.join(format!("sluice/upload/v1/{file}.proto")));
     }
     text(&protoc.output().unwrap());
+}
+
+/// The command, in the scratch folder of the server that it talks to.
+pub fn sluice(server: &Server) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+    command.env_clear().env("SLUICE_SERVER", server.address()).stdin(Stdio::null());
+    command.current_dir(server.scratch());
+    command
 }
 
 /// The checkout.
