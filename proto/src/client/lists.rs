@@ -56,7 +56,7 @@ impl Client {
     /// Makes a drive, or finds that it is there with the same parameters.
     ///
     /// # Errors
-    /// FIELD_INVALID, also when it is there with other parameters, or no answer.
+    /// DRIVE_EXISTS when it is there with other parameters, FIELD_INVALID, or no answer.
     pub async fn create_drive(
         &self,
         request: pb::CreateDriveRequest,

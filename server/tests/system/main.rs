@@ -8,6 +8,7 @@ mod harness;
 mod bad_input;
 mod client_library;
 mod command_folder;
+mod command_lists;
 mod command_put;
 mod command_terminal;
 mod cpus_change;
