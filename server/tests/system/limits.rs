@@ -106,6 +106,10 @@ fn an_upload_expires_unless_all_its_chunks_are_in() {
         let refused = calls.upload_chunk(chunk(&late, 0, b"x")).await.unwrap_err();
         assert_eq!(refused.reason, Some(Reason::UploadEnded));
         assert_eq!(wait_until_ended(&calls, &whole).await, UploadState::Completed);
+        let state = UploadState::Expired.into();
+        let of_state = pb::ListUploadsRequest { state, ..Default::default() };
+        let listed = calls.list_uploads(of_state).await.unwrap().uploads;
+        assert_eq!(listed.iter().map(|upload| &upload.upload_id).collect::<Vec<_>>(), [&late]);
         // Whoever is told of the end can have node and request again.
         let again = calls.initiate_upload(request).await.unwrap();
         assert!(again.upload_id != late && !again.duplicate);

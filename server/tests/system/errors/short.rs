@@ -3,7 +3,9 @@
 use std::fs;
 use std::net::TcpStream;
 
+use futures_util::future::join_all;
 use prost::Message as _;
+use rusqlite::Connection;
 use sluice_proto::error::Reason;
 use sluice_proto::pb::{self, UploadState};
 
@@ -106,6 +108,37 @@ fn a_disk_that_refuses_is_told_in_full() {
             row("UploadChunk", &chunk(&open, 0, b"some"), (Reason::BackendDown, ""), &[]),
         ];
         provoke_all(&server, Scene::BrokenDisk, &rows).await;
+    });
+}
+
+/// Somebody else holds its lock for longer than it is waited for: five seconds.
+#[test]
+fn a_database_that_refuses_is_told_in_full_and_asked_again() {
+    let server = Server::start(Options::default());
+    runtime().block_on(async {
+        let calls = Calls::to(&server.address());
+        let address = server.address();
+        let node_id = "node".to_owned();
+        let request = pb::InitiateUploadRequest { node_id, ..named("open") };
+        let upload_id = calls.initiate_upload(request.clone()).await.unwrap().upload_id;
+        let lock = Connection::open(server.data().root().join("metadata.db")).unwrap();
+        lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let drive = pb::CreateDriveRequest { drive_id: "d".into(), ..Default::default() };
+        let abort = pb::AbortUploadRequest { upload_id, reason: String::new() };
+        let down = (Reason::BackendDown, "");
+        let rows = [
+            row("NodeService/ListNodes", &pb::ListNodesRequest::default(), down, &[]),
+            row("ListUploads", &pb::ListUploadsRequest::default(), down, &[]),
+            row("DriveService/CreateDrive", &drive, down, &[]),
+            row("InitiateUpload", &named("new"), down, &[]),
+            row("AbortUpload", &abort, down, &[]),
+        ];
+        join_all(rows.iter().map(|row| row.provoke(&address))).await;
+        lock.execute_batch("ROLLBACK").unwrap();
+        calls.abort_upload(abort.clone()).await.unwrap();
+        calls.create_drive(drive).await.unwrap();
+        let again = calls.initiate_upload(request).await.unwrap();
+        assert_ne!(again.upload_id, abort.upload_id);
     });
 }
 
