@@ -3,10 +3,16 @@
 //! The CRCs combine, so chunks can be summed in any order; SHA-256 can't, but
 //! its state can be taken out and put back after a crash.
 
-use crc_fast::{CrcAlgorithm, Digest, checksum_combine};
+mod combine;
+
+use combine::Combiner;
+use crc_fast::{CrcAlgorithm, Digest};
 use sha2::block_api::compress256;
 
 use crate::limits::{CRC32C_BYTES, CRC64NVME_BYTES, SHA256_BYTES};
+
+static CRC32C: Combiner<32> = Combiner::new(0x82f6_3b78);
+static CRC64NVME: Combiner<64> = Combiner::new(0x9a6c_9329_ac4b_c9b5);
 
 /// CRC-32C (Castagnoli) of what was fed so far.
 #[derive(Debug, Clone)]
@@ -37,7 +43,7 @@ impl Crc32c {
 
     /// The sum of A followed by B, from both sums and B's length in bytes.
     pub fn combine(a: u32, b: u32, len_b: u64) -> u32 {
-        narrow(checksum_combine(CrcAlgorithm::Crc32Iscsi, a.into(), b.into(), len_b))
+        narrow(CRC32C.combine(a.into(), b.into(), len_b))
     }
 
     /// Reads the wire form: 4 bytes big-endian.
@@ -85,7 +91,7 @@ impl Crc64Nvme {
 
     /// The sum of A followed by B, from both sums and B's length in bytes.
     pub fn combine(a: u64, b: u64, len_b: u64) -> u64 {
-        checksum_combine(CrcAlgorithm::Crc64Nvme, a, b, len_b)
+        CRC64NVME.combine(a, b, len_b)
     }
 
     /// Reads the wire form: 8 bytes big-endian.
