@@ -1,11 +1,14 @@
 //! One upload from Initiate to its end.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::checksum::{Crc32c, Crc64Nvme};
 use crate::client::initiate::{chunk_timeout, initiate, open, paid, request};
@@ -33,6 +36,16 @@ struct Call {
     retry: RetryPolicy,
     pace: Option<Pace>,
     upload_id: String,
+}
+
+/// Chunks in flight; each gives its length.
+type Flying = JoinSet<Landed>;
+type Landed = Result<u64, ClientError>;
+
+/// What comes first.
+enum Either {
+    Read(std::io::Result<Option<Bytes>>),
+    Landed(Result<Landed, JoinError>),
 }
 
 /// Sum and length of each chunk.
@@ -177,20 +190,51 @@ impl Call {
     /// Waits until one chunk is in.
     async fn land(
         &self,
-        flying: &mut JoinSet<Result<u64, ClientError>>,
+        flying: &mut Flying,
         told: &mut Progress,
         progress: &mut impl FnMut(&Progress),
     ) -> Result<(), ClientError> {
         loop {
             let landed = tokio::time::timeout(TELL_INTERVAL, flying.join_next()).await;
-            (told.in_flight, told.retries) = (flying.len(), self.link.retries());
             if let Ok(landed) = landed {
                 let landed = landed.expect("asked only while chunks are in flight");
                 told.acked_bytes += landed.map_err(std::io::Error::other)??;
-                progress(told);
+                self.tell(flying, told, progress);
                 return Ok(());
             }
-            progress(told);
+            self.tell(flying, told, progress);
+        }
+    }
+
+    fn tell(&self, flying: &Flying, told: &mut Progress, progress: &mut impl FnMut(&Progress)) {
+        (told.in_flight, told.retries) = (flying.len(), self.link.retries());
+        progress(told);
+    }
+
+    /// Reads a chunk. A stream may keep it waiting: chunks go on landing meanwhile.
+    async fn read(
+        &self,
+        read: impl Future<Output = std::io::Result<Option<Bytes>>>,
+        flying: &mut Flying,
+        told: &mut Progress,
+        progress: &mut impl FnMut(&Progress),
+    ) -> Result<Option<Bytes>, ClientError> {
+        let mut read = pin!(read);
+        loop {
+            let next = poll_fn(|context| match read.as_mut().poll(context) {
+                Poll::Ready(data) => Poll::Ready(Either::Read(data)),
+                Poll::Pending => match flying.poll_join_next(context) {
+                    Poll::Ready(Some(landed)) => Poll::Ready(Either::Landed(landed)),
+                    Poll::Ready(None) | Poll::Pending => Poll::Pending,
+                },
+            });
+            match next.await {
+                Either::Read(data) => return Ok(data?),
+                Either::Landed(landed) => {
+                    told.acked_bytes += landed.map_err(std::io::Error::other)??;
+                    self.tell(flying, told, progress);
+                }
+            }
         }
     }
 
@@ -206,14 +250,15 @@ impl Call {
     ) -> Result<Sums, ClientError> {
         let mut sums = Sums::new();
         // Dropping it on an error ends what is in flight.
-        let mut flying = JoinSet::new();
+        let mut flying = Flying::new();
         for number in 0.. {
             // At most `parallel` chunks are held.
             while flying.len() >= parallel {
                 self.land(&mut flying, told, progress).await?;
             }
             let room = room(self.pace.as_ref()).await;
-            let Some(data) = source.read(number, chunk_bytes as usize).await? else { break };
+            let read = source.read(number, chunk_bytes as usize);
+            let Some(data) = self.read(read, &mut flying, told, progress).await? else { break };
             let (sum, len) = (Crc64Nvme::of(&data), data.len() as u64);
             sums.insert(number, (sum, len));
             if missing.is_some_and(|missing| !missing.contains(number)) {

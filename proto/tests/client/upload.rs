@@ -95,3 +95,16 @@ async fn chunks_are_cut_to_what_a_small_server_takes() {
         world.initiated.iter().map(|i| (i.request_id.as_str(), i.chunk_size_bytes)).collect();
     assert_eq!(promised, [("r", 8 << 20), ("r-1048576", 1 << 20)]);
 }
+
+#[tokio::test]
+async fn a_refusal_is_told_while_the_source_has_nothing_to_read() {
+    use tokio::io::AsyncWriteExt as _;
+    let refusal = status_of(&Refusal::new(Reason::UploadEnded, "aborted by somebody"));
+    let (_fake, client) = start(World { refusals: vec![refusal], ..Default::default() }).await;
+    let (mut writer, reader) = tokio::io::duplex(64);
+    // One chunk; then it stays open, and says nothing.
+    writer.write_all(&SENT[..3]).await.unwrap();
+    let upload = client.upload(Source::stream(reader), options(), |_| {});
+    let told = tokio::time::timeout(std::time::Duration::from_secs(30), upload).await;
+    assert!(matches!(told, Ok(Err(ClientError::Refused(_)))), "{told:?}");
+}
