@@ -18,7 +18,7 @@ fn put(server: &Server, words: &[&str]) -> Command {
     command
 }
 
-/// The bytes that a put in a pipe told it stored.
+/// Of what `put --json` told.
 fn upload_id(output: &Output) -> String {
     let told: serde_json::Value = serde_json::from_str(text(output)).unwrap();
     told["upload_id"].as_str().unwrap().to_owned()
@@ -45,6 +45,7 @@ fn a_bar_moves_on_the_terminal_and_ctrl_c_pauses_it() {
     let (ended, screen) = Terminal::start(put(&server, &["--chunk-size", "64K"])).wait();
     assert!(ended.success(), "{screen:?}");
     assert!(screen.contains("stored default/big.iso  crc64nvme="), "{screen:?}");
+    assert!(screen.contains("big.iso: resumed at "), "{screen:?}");
 
     let again = put(&server, &["--json", "--chunk-size", "64K"]).output().unwrap();
     let upload_id = upload_id(&again);

@@ -47,6 +47,11 @@ impl Display {
     pub fn show(&mut self, progress: &Progress) {
         let first_resume = progress.resumed_bytes > 0 && !self.told_resume;
         self.told_resume |= first_resume;
+        if first_resume && !matches!(self.how, How::Quiet) {
+            let resumed = format_size(progress.resumed_bytes);
+            let line = format!("{}: resumed at {resumed}", self.name);
+            self.how.beside(|| output::note(line));
+        }
         match &mut self.how {
             How::Quiet => {}
             How::Bar(bar) => {
@@ -58,10 +63,6 @@ impl Display {
                 }
             }
             How::Lines(last) => {
-                if first_resume {
-                    let resumed = format_size(progress.resumed_bytes);
-                    output::note(format_args!("{}: resumed at {resumed}", self.name));
-                }
                 let step = step(progress);
                 if step > *last {
                     *last = step;
@@ -112,10 +113,7 @@ impl FolderDisplay {
 
     /// Prints something that stays, above the bar.
     pub fn beside(&self, print: impl FnOnce()) {
-        match &self.how {
-            How::Bar(bar) => bar.suspend(print),
-            How::Quiet | How::Lines(_) => print(),
-        }
+        self.how.beside(print);
     }
 
     /// As [`Display::end`].
@@ -130,6 +128,13 @@ impl How {
             true => Self::Quiet,
             false if can_redraw() => Self::Bar(bar()),
             false => Self::Lines(0),
+        }
+    }
+
+    fn beside(&self, print: impl FnOnce()) {
+        match self {
+            Self::Bar(bar) => bar.suspend(print),
+            Self::Quiet | Self::Lines(_) => print(),
         }
     }
 
