@@ -20,7 +20,7 @@ pub(super) fn request(
         Some(id) => id.clone(),
         None => format!("{:016x}", getrandom::u64().map_err(std::io::Error::other)?),
     };
-    let chunk_bytes = options.chunk_bytes(size_bytes);
+    let chunk_bytes = options.chunk_bytes_for(size_bytes);
     Ok(pb::InitiateUploadRequest {
         drive_id: options.drive_id.clone(),
         node_id: options.node_id.clone(),
@@ -47,7 +47,7 @@ pub(super) async fn open(
 ) -> Result<(pb::InitiateUploadResponse, u64), ClientError> {
     let mut request = request(options, size_bytes)?;
     let opened = initiate(client, &request, None).await?;
-    let chunk_bytes = options.chunk_bytes(size_bytes);
+    let chunk_bytes = options.chunk_bytes_for(size_bytes);
     let taken = opened.limits.map_or(0, |limits| limits.max_chunk_bytes);
     let taken_bytes = u64::try_from(taken).ok().filter(|&bytes| bytes > 0).unwrap_or(u64::MAX);
     if chunk_bytes <= taken_bytes || size_bytes.is_none() {

@@ -49,7 +49,7 @@ pub struct UploadOptions {
 
 impl UploadOptions {
     /// Bytes of each chunk but the last.
-    pub(super) fn chunk_bytes(&self, size_bytes: Option<u64>) -> u64 {
+    pub(super) fn chunk_bytes_for(&self, size_bytes: Option<u64>) -> u64 {
         let needed = size_bytes.unwrap_or(0).div_ceil(CHUNKS_PER_UPLOAD_MAX.into());
         let fitting = needed.next_multiple_of(CHUNK_BYTES_STEP).max(CHUNK_BYTES_DEFAULT);
         self.chunk_bytes.unwrap_or(fitting).max(1)
@@ -98,13 +98,13 @@ mod tests {
     #[test]
     fn no_size_needs_more_chunks_than_an_upload_has() {
         let options = UploadOptions::default();
-        assert_eq!(options.chunk_bytes(None), 8 << 20);
+        assert_eq!(options.chunk_bytes_for(None), 8 << 20);
         for size_bytes in [0, 1, 8_000_000 << 20, (8_000_000 << 20) + 1, 100 << 40] {
-            let chunk_bytes = options.chunk_bytes(Some(size_bytes));
+            let chunk_bytes = options.chunk_bytes_for(Some(size_bytes));
             assert!(size_bytes.div_ceil(chunk_bytes) <= CHUNKS_PER_UPLOAD_MAX.into());
             assert!(chunk_bytes.is_multiple_of(CHUNK_BYTES_STEP));
         }
         let own = UploadOptions { chunk_bytes: Some(3), ..Default::default() };
-        assert_eq!(own.chunk_bytes(Some(1 << 40)), 3);
+        assert_eq!(own.chunk_bytes_for(Some(1 << 40)), 3);
     }
 }

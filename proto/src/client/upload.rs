@@ -58,7 +58,7 @@ pub(super) async fn run(
     mut progress: impl FnMut(&Progress),
 ) -> Result<UploadReport, ClientError> {
     let size_bytes = source.size_bytes();
-    if size_bytes.is_some_and(|size| size <= options.chunk_bytes(None).min(PAYLOAD_BYTES_MAX)) {
+    if size_bytes.is_some_and(|size| size <= options.chunk_bytes_for(None).min(PAYLOAD_BYTES_MAX)) {
         return run_small(client, source, &options, progress).await;
     }
     let (opened, chunk_bytes) = open(client, &options, size_bytes).await?;
