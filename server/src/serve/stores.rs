@@ -14,7 +14,7 @@ use sluice_io::{
 use sluice_proto::ids::{StoreId, UploadId};
 use sluice_shard::{
     Event,
-    record::{StoredUpload, Transition},
+    record::{State, StoredUpload, Transition},
 };
 
 use super::clock;
@@ -110,20 +110,23 @@ impl Stores {
     }
 
     /// Reads all stores: an event for each, in the order of their numbers. Sweeps what a crash
-    /// left behind before its upload was recorded: files, and claims in the metadata. Calls
-    /// `loaded` after each store.
+    /// left behind before its upload was recorded: files, and claims in the metadata; and gives
+    /// back what ended uploads hold, before anybody can hear of their end. Calls `loaded` after
+    /// each store.
     pub(crate) fn load_all(
         &self,
         root: &Path,
         metadata: &Database,
         loaded: impl Fn(),
     ) -> Result<Vec<Event>, StateError> {
-        let mut known = HashSet::new();
+        let (mut known, mut failed) = (HashSet::new(), Vec::new());
         let mut events = Vec::new();
         for number in 0..self.0.len() as u16 {
             let store = StoreId(number);
             let uploads = block_on(self.0[&store].0.run(store::load_open))?;
             known.extend(uploads.iter().map(|upload| upload.record.upload_id));
+            let records = uploads.iter().map(|upload| &upload.record);
+            failed.extend(records.filter(|record| record.state > State::Completed).cloned());
             let folder = |source| StateError::Folder { store, source };
             sweep_partials(root, store, &uploads).map_err(folder)?;
             let segments = segments(root, store).map_err(folder)?;
@@ -135,7 +138,7 @@ impl Stores {
             for orphan in metadata::orphans(conn, &|upload_id| known.contains(upload_id))? {
                 metadata::release_orphan(conn, &orphan, wall_ms)?;
             }
-            Ok(())
+            failed.iter().try_for_each(|record| metadata::release(conn, record, wall_ms))
         }))?;
         Ok(events)
     }

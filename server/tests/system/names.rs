@@ -131,3 +131,40 @@ fn what_an_upload_held_is_free_as_soon_as_its_end_is_told() {
     });
     audit(server, &outcomes);
 }
+
+/// The same, if the process dies between the end and the release.
+#[cfg(feature = "failpoints")]
+#[test]
+fn what_an_upload_held_is_free_to_the_next_process() {
+    let failpoints = "release.before=panic".to_owned();
+    let mut server = Server::start(Options { failpoints, ..Options::default() });
+    let runtime = runtime();
+    let request = pb::InitiateUploadRequest {
+        filename: "name".into(),
+        node_id: "node".into(),
+        request_id: "request".into(),
+        if_not_exists: true,
+        ..Default::default()
+    };
+    let first = runtime.block_on(async {
+        let calls = Calls::to(&server.address());
+        let upload_id = calls.initiate_upload(request.clone()).await.unwrap().upload_id;
+        let reason = String::new();
+        let abort = pb::AbortUploadRequest { upload_id: upload_id.clone(), reason };
+        calls.abort_upload(abort).await.unwrap_err();
+        upload_id
+    });
+    assert!(!server.wait().success(), "it died");
+    server.options.failpoints.clear();
+    server.restart();
+    let second = runtime.block_on(async {
+        let calls = Calls::to(&server.address());
+        let request = pb::InitiateUploadRequest { payload: Some(b"x".to_vec().into()), ..request };
+        let opened = calls.initiate_upload(request).await.unwrap();
+        assert!(!opened.duplicate);
+        opened.upload_id
+    });
+    let outcome = |upload_id, ended| Outcome { upload_id, filename: "name".into(), ended };
+    let aborted = outcome(first, Ended::As(pb::UploadState::Aborted));
+    audit(server, &[aborted, outcome(second, Ended::Whole(b"x".to_vec()))]);
+}

@@ -159,3 +159,26 @@ impl At {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_goes_through_all_stores_and_no_others() {
+        let mut at = At::of(None, 3).unwrap();
+        let mut stores = vec![at.store.0];
+        while let Some(next) = at.next(None, 3) {
+            assert_eq!(At::of(Some(next.key()), 3).unwrap().key(), next.key());
+            stores.push(next.store.0);
+            at = next;
+        }
+        assert_eq!(stores, [0, 1, 2]);
+        let within = at.next(Some(7), 3).unwrap();
+        assert_eq!((within.store, within.upload), (at.store, 7));
+        for made_up in [&[0, 3, 0, 0, 0, 0, 0, 0, 0, 0][..], &[0xff; 10], &[0; 9], &[0; 11], &[]] {
+            let refusal = At::of(Some(made_up.to_vec()), 3).err().unwrap();
+            assert_eq!(refusal.field, Some("page_token"));
+        }
+    }
+}
