@@ -37,7 +37,10 @@ use sluice_io::{
 };
 use sluice_proto::{ids::StoreId, limits::CONTROL_MESSAGE_BYTES_MAX, pb};
 use sluice_shard::Event;
-use tokio::runtime::Runtime;
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{Signal, SignalKind, signal},
+};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 pub use self::stores::StateError;
@@ -154,6 +157,12 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
         add_services,
     };
     let seeds = seeds(&placement, orders, opened.loaded);
+    // Caught from before anybody is told that it is ready.
+    let signals = {
+        let _in_runtime = runtime.enter();
+        Signals::catch()
+    };
+    let signalled = runtime.spawn(end_by_signal(signals, Arc::clone(&process), reporter));
     let (listening, listens) = mpsc::channel();
     let executors = spawn(&config, common, seeds, listening)?;
     let shared_address = reserved.shared;
@@ -162,7 +171,6 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     }
     drop(reserved);
     banner::print(&config, shared_address, admin_address);
-    let signalled = runtime.spawn(end_by_signal(Arc::clone(&process), reporter));
     executors.join()?;
     signalled.abort();
     Ok(())
@@ -302,15 +310,32 @@ fn spawn(
     Ok(executors)
 }
 
+/// What asks the process to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Catches them; `None` where they can't be. Inside a runtime.
+    fn catch() -> Option<Self> {
+        let caught = signal(SignalKind::terminate()).and_then(|terminate| {
+            signal(SignalKind::interrupt()).map(|interrupt| Self { terminate, interrupt })
+        });
+        if let Err(error) = &caught {
+            tracing::error!(%error, "signals can't be caught: a SIGTERM ends this process at once");
+        }
+        caught.ok()
+    }
+}
+
 /// The first signal drains; a second one doesn't wait.
-async fn end_by_signal(process: Arc<Process>, mut reporter: HealthReporter) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals can't be caught: a SIGTERM ends this process at once");
-        return;
-    };
+async fn end_by_signal(
+    signals: Option<Signals>,
+    process: Arc<Process>,
+    mut reporter: HealthReporter,
+) {
+    let Some(Signals { mut terminate, mut interrupt }) = signals else { return };
     let mut is_first = true;
     loop {
         futures_lite::future::or(terminate.recv(), interrupt.recv()).await;

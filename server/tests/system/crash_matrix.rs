@@ -60,7 +60,14 @@ impl Crash {
             let ended = server.try_restart().or_else(|| uploads.until_it_ends(&mut server, 0));
             match ended {
                 Some(ended) => self.assert_died_there(ended, &server),
-                None => server.terminate(),
+                None => {
+                    server.signal_terminate();
+                    let ended = server.wait();
+                    // What it recovers may have come there only now.
+                    if !ended.success() {
+                        self.assert_died_there(ended, &server);
+                    }
+                }
             }
         }
         server.options.failpoints.clear();
