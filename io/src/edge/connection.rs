@@ -18,13 +18,15 @@ use super::{
 };
 use crate::reactor::{net::Stream, pacer::PacerHandle, task, timer};
 
-/// The client has so long for its preface and first SETTINGS.
+/// The client has so long for its preface.
 const HANDSHAKE_MS: u64 = 10_000;
 /// After the end, a client may read what we said last for so long.
 const LINGER_MS: u64 = 1_000;
 /// … while it sends no more than this.
 const LINGER_BYTES_MAX: usize = 16 << 20;
 const LINGER_READ_BYTES: usize = 16 << 10;
+/// Connections of a shard that linger at one time; beyond these, a client may miss what we said.
+const LINGERS_MAX: usize = 256;
 
 /// Limits of the edge on one shard.
 #[derive(Clone, Debug)]
@@ -39,13 +41,21 @@ pub struct EdgeConfig {
     pub streams_max: u32,
     /// SETTINGS_MAX_HEADER_LIST_SIZE, bytes.
     pub header_list_bytes_max: u32,
+    /// Calls that are served at one time; a connection may have [`CALLS_FLOOR`] whatever the others
+    /// have. What is beyond is reset, as not begun.
+    pub calls_max: usize,
     /// A client that was answered may still send so much.
     pub drain_bytes_max: u64,
     /// … for so long.
     pub drain_ms_max: u64,
     /// An idle connection is pinged this often, and closed if a ping isn't answered by the next.
     pub keepalive_ms: u64,
+    /// A client that takes nothing of an answer for so long doesn't get the rest.
+    pub reply_ms_max: u64,
 }
+
+/// Calls that a connection may always have.
+pub const CALLS_FLOOR: usize = 8;
 
 /// What the connections of a shard share.
 pub struct EdgeShard {
@@ -54,6 +64,9 @@ pub struct EdgeShard {
     pub(super) credit: Rc<RefCell<ShardCredit>>,
     pub(super) pacer: PacerHandle,
     pub(super) draining: Cell<bool>,
+    /// Calls that are served.
+    pub(super) calls: Cell<usize>,
+    lingering: Cell<usize>,
     pub(super) connections: RefCell<Vec<Waker>>,
 }
 
@@ -67,6 +80,8 @@ impl EdgeShard {
             config,
             pacer,
             draining: Cell::new(false),
+            calls: Cell::new(0),
+            lingering: Cell::new(0),
             connections: RefCell::new(Vec::new()),
         })
     }
@@ -148,8 +163,12 @@ where
     let lane = Rc::new(RefCell::new(Lane::new(socket, shard.clone(), credit)));
     let ended = run(&lane, &shard, handler).await;
     let socket = lane.borrow_mut().disconnect();
-    if let Some(socket) = socket {
+    if let Some(socket) = socket
+        && shard.lingering.get() < LINGERS_MAX
+    {
+        shard.lingering.set(shard.lingering.get() + 1);
         linger(socket).await;
+        shard.lingering.set(shard.lingering.get() - 1);
     }
     ended
 }

@@ -33,7 +33,7 @@ const LATE_BYTES_MIN: usize = 1 << 10;
 /// One thing that came in, in the order of the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
-    /// Bytes for h2, as they came or (an empty DATA frame) in place of a payload's end.
+    /// Bytes for h2, as they came.
     Control(Bytes),
     /// Payload of an open stream; its length counts against both windows.
     Data {
@@ -63,8 +63,13 @@ pub enum Piece {
     },
     /// A frame is longer than it may be. Nothing after it is looked at.
     TooLong,
-    /// The client will send no more on this stream.
+    /// The client will send no more on this stream, as h2 was told.
     Ended {
+        /// HTTP/2 stream number.
+        stream: u32,
+    },
+    /// The same, by the last frame of its payload: h2 is still to be told.
+    PayloadEnded {
         /// HTTP/2 stream number.
         stream: u32,
     },
@@ -75,13 +80,40 @@ pub enum Piece {
     },
 }
 
+/// Header of a DATA frame, as h2 is shown one in place of payload that it never sees.
+pub(super) fn data_header(stream: u32, bytes: u16, is_last: bool) -> [u8; HEADER] {
+    let [l0, l1] = bytes.to_be_bytes();
+    let [a, b, c, d] = stream.to_be_bytes();
+    [0, l0, l1, DATA, if is_last { END_STREAM } else { 0 }, a, b, c, d]
+}
+
 enum State {
-    Control { left: usize, then: Option<Piece> },
+    /// `given`: bytes of the frame that were given already; the preface, before any, counts none.
+    Control {
+        left: usize,
+        given: usize,
+        then: Option<Piece>,
+    },
     Header,
-    PadLength { stream: u32, left: usize, last: bool },
-    Payload { stream: u32, left: usize, pad: usize, last: bool },
-    Pad { stream: u32, left: usize, last: bool },
-    Skip { left: usize },
+    PadLength {
+        stream: u32,
+        left: usize,
+        last: bool,
+    },
+    Payload {
+        stream: u32,
+        left: usize,
+        pad: usize,
+        last: bool,
+    },
+    Pad {
+        stream: u32,
+        left: usize,
+        last: bool,
+    },
+    Skip {
+        left: usize,
+    },
     Broken,
 }
 
@@ -95,6 +127,8 @@ pub struct Splitter {
     closed_order: VecDeque<u32>,
     highest: u32,
     max_frame: usize,
+    /// A frame's header has come.
+    has_begun: bool,
     /// A header block has begun, and only its CONTINUATION may follow.
     in_headers: bool,
     cost: i64,
@@ -106,7 +140,7 @@ impl Splitter {
     #[must_use]
     pub fn new(max_frame: usize) -> Self {
         Self {
-            state: State::Control { left: PREFACE, then: None },
+            state: State::Control { left: PREFACE, given: 0, then: None },
             header: [0; HEADER],
             filled: 0,
             open: HashSet::new(),
@@ -114,6 +148,7 @@ impl Splitter {
             closed_order: VecDeque::new(),
             highest: 0,
             max_frame,
+            has_begun: false,
             in_headers: false,
             cost: 0,
             payload_bytes: 0,
@@ -143,6 +178,21 @@ impl Splitter {
         std::mem::take(&mut self.cost) - worth as i64
     }
 
+    /// Bytes of a frame for h2 that were given, while its rest has not come.
+    #[must_use]
+    pub fn control_begun(&self) -> usize {
+        match self.state {
+            State::Control { given, .. } => given,
+            _ => 0,
+        }
+    }
+
+    /// Whether a header block has begun and its end has not come, or no frame came at all yet.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        self.in_headers || !self.has_begun
+    }
+
     /// Payload bytes that must still come for the frame at hand; 0 between frames.
     #[must_use]
     pub fn payload_left(&self) -> usize {
@@ -157,9 +207,12 @@ impl Splitter {
     pub fn push(&mut self, mut block: Bytes, out: &mut Vec<Piece>) {
         while !block.is_empty() {
             match &mut self.state {
-                State::Control { left, then } => {
+                State::Control { left, given, then } => {
                     let bytes = block.split_to(block.len().min(*left));
                     *left -= bytes.len();
+                    if *given > 0 {
+                        *given += bytes.len();
+                    }
                     out.push(Piece::Control(bytes));
                     if *left == 0 {
                         out.extend(then.take());
@@ -220,7 +273,7 @@ impl Splitter {
             out.push(Piece::Control(Bytes::copy_from_slice(&[pad as u8])));
             self.state = match left {
                 0 => State::Header,
-                _ => State::Control { left, then: None },
+                _ => State::Control { left, given: HEADER + 1, then: None },
             };
             return;
         }
@@ -243,10 +296,7 @@ impl Splitter {
         self.state = State::Header;
         if last {
             self.open.remove(&stream);
-            let [a, b, c, d] = stream.to_be_bytes();
-            let empty = [0, 0, 0, DATA, END_STREAM, a, b, c, d];
-            out.push(Piece::Control(Bytes::copy_from_slice(&empty)));
-            out.push(Piece::Ended { stream });
+            out.push(Piece::PayloadEnded { stream });
         }
     }
 
@@ -255,6 +305,7 @@ impl Splitter {
         let left = u32::from_be_bytes([0, l0, l1, l2]) as usize;
         let stream = u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]);
         let last = flags & END_STREAM != 0;
+        self.has_begun = true;
         if left > self.max_frame || (kind != DATA && left > CONTROL_BYTES_MAX) {
             self.state = State::Broken;
             out.push(Piece::TooLong);
@@ -272,7 +323,11 @@ impl Splitter {
         } else if kind == HEADERS {
             self.headers(stream, left, flags, last, out);
         } else {
-            let reset = kind == RST_STREAM && self.open.remove(&stream);
+            // Also of one that has ended: its request may not be handed out yet.
+            let reset = kind == RST_STREAM && stream <= self.highest;
+            if reset {
+                self.open.remove(&stream);
+            }
             self.cost += if kind == RST_STREAM { RESET_COST } else { 1 };
             self.control(left, reset.then_some(Piece::Reset { stream }), out);
         }
@@ -327,7 +382,7 @@ impl Splitter {
             out.extend(then);
             self.state = State::Header;
         } else {
-            self.state = State::Control { left, then };
+            self.state = State::Control { left, given: HEADER, then };
         }
     }
 }

@@ -106,6 +106,11 @@ impl Driver {
         self.lane.borrow_mut().drop_drained();
         let written = self.lane.borrow_mut().poll_write_out(cx);
         match accepted {
+            Poll::Ready(Some(Ok((_, mut respond)))) if !self.lane.borrow().has_room_for_call() => {
+                respond.send_reset(h2::Reason::REFUSED_STREAM);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             Poll::Ready(Some(Ok((request, respond)))) => {
                 let request = EdgeRequest::new(request, respond, self.lane.clone());
                 return Poll::Ready(Step::Request(Box::new(request)));
@@ -150,7 +155,7 @@ impl Driver {
             STARVED_TICK_MS
         } else if lane.low_water > 1 {
             LOW_WATER_GUARD_MS
-        } else if lane.is_busy() {
+        } else if lane.is_busy() || lane.is_unfinished() {
             BUSY_TICK_MS
         } else {
             self.shard.config.keepalive_ms
@@ -167,6 +172,9 @@ impl Driver {
         self.sleep_until_ms = u64::MAX;
         let mut lane = self.lane.borrow_mut();
         lane.end_drains(now_ms);
+        if lane.is_stuck(now_ms) {
+            return Err(ConnectionError::Silent);
+        }
         if lane.read_bytes != self.seen_bytes {
             self.seen_bytes = lane.read_bytes;
             self.quiet_since_ms = now_ms;

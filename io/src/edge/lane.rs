@@ -7,6 +7,7 @@
 
 mod incoming;
 mod serving;
+mod shown;
 
 use std::{
     collections::BTreeMap,
@@ -35,6 +36,9 @@ const CONTROL_KEPT_BYTES: usize = 16 << 10;
 /// Streams that h2 has yet to accept or refuse, at most, beside those that it may have open.
 const UNJUDGED_MAX: usize = 4096;
 
+/// A header block comes whole within this time, and so does the client's first frame.
+const UNFINISHED_MS_MAX: u64 = 10_000;
+
 /// A client that once was stuck with bytes outstanding is not relied on for so many.
 const WARY_BYTES: u64 = 16 << 20;
 
@@ -51,7 +55,7 @@ pub enum Cut {
 
 /// A stream that is answered already, while its client still sends.
 struct Drain {
-    _body: h2::RecvStream,
+    _stream: h2::FlowControl,
     until_ms: u64,
 }
 
@@ -63,13 +67,20 @@ pub(super) struct Lane {
     pieces: Vec<Piece>,
     credit: ConnectionCredit,
     control: BytesMut,
+    /// Bytes at the end of `control` that are the beginning of a frame.
+    begun: usize,
     output: Output,
     streams: BTreeMap<u32, Payload>,
     drains: BTreeMap<u32, Drain>,
     /// Drains that are over, though h2 may not know it yet.
     drained: Vec<Drain>,
+    /// Streams that declared their length, and payload that h2 wasn't shown yet, bytes.
+    declared: BTreeMap<u32, u64>,
     flood: Flood,
     fault: Option<Reason>,
+    /// Since when a header block, or the very first frame, has not come whole.
+    unfinished_since_ms: Option<u64>,
+    calls: usize,
     is_greeted: bool,
     connection: Option<Waker>,
     updates: Vec<super::credit::WindowUpdate>,
@@ -93,12 +104,16 @@ impl Lane {
             pieces: Vec::new(),
             credit,
             control: BytesMut::new(),
+            begun: 0,
             output: Output::default(),
             streams: BTreeMap::new(),
             drains: BTreeMap::new(),
             drained: Vec::new(),
+            declared: BTreeMap::new(),
             flood: Flood::new(timer::now_ms()),
             fault: None,
+            unfinished_since_ms: Some(timer::now_ms()),
+            calls: 0,
             is_greeted: false,
             connection: None,
             updates: Vec::new(),
@@ -131,6 +146,11 @@ impl Lane {
 
     pub(super) fn is_busy(&self) -> bool {
         !self.streams.is_empty() || !self.drains.is_empty()
+    }
+
+    /// Whether something has begun to come that doesn't take long.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.unfinished_since_ms.is_some()
     }
 
     /// What the client did wrong. From then on nothing more is read.
@@ -174,12 +194,12 @@ impl Lane {
         Poll::Ready(Ok(()))
     }
 
-    /// Gives h2 what is its own of what was read; whether there was any.
+    /// Gives h2 what is its own of what was read, in whole frames; whether there was any.
     pub(super) fn take_control(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
-        if self.control.is_empty() {
+        let some = (self.control.len() - self.begun).min(buffer.remaining());
+        if some == 0 {
             return false;
         }
-        let some = self.control.len().min(buffer.remaining());
         buffer.put_slice(&self.control[..some]);
         self.control.advance(some);
         if self.control.is_empty() && self.control.capacity() > CONTROL_KEPT_BYTES {
@@ -204,12 +224,22 @@ impl Lane {
         self.socket.as_ref().map_or(Ok(()), shut)
     }
 
+    /// Whether h2 has taken all that is there for it.
+    fn knows_all(&self) -> bool {
+        self.control.len() == self.begun
+    }
+
     /// Lets go of streams whose drain is over, once h2 knows of their ends: before, it would
     /// reset them. Not to be called by h2.
     pub(super) fn drop_drained(&mut self) {
-        if self.control.is_empty() {
+        if self.knows_all() {
             self.drained.clear();
         }
+    }
+
+    /// Whether that takes longer than anybody needs.
+    pub(super) fn is_stuck(&self, now_ms: u64) -> bool {
+        self.unfinished_since_ms.is_some_and(|since_ms| now_ms >= since_ms + UNFINISHED_MS_MAX)
     }
 
     /// Ends drains that take too long: h2 resets their streams.

@@ -15,7 +15,7 @@ use super::lane::Lane;
 /// One task reads so much at a time, then others have their turn.
 const READ_TURN_BYTES: usize = 2 << 20;
 
-/// Replies that the client doesn't read: beyond this, h2 has to wait.
+/// What the client doesn't read of what we say: beyond this, h2 has to wait, and nothing is read.
 const OUTPUT_BYTES_MAX: usize = 256 << 10;
 
 /// The lane as h2 sees it.
@@ -35,6 +35,9 @@ impl AsyncRead for LaneIo {
             }
             if lane.fault().is_some() {
                 return Poll::Pending;
+            }
+            if lane.output_bytes() >= OUTPUT_BYTES_MAX {
+                ready!(lane.poll_write_out(cx))?;
             }
             if turn_bytes >= READ_TURN_BYTES {
                 cx.waker().wake_by_ref();

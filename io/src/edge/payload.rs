@@ -21,6 +21,8 @@ pub(super) struct Payload {
     /// h2 has handed the request out, so that somebody takes what comes.
     pub(super) served: bool,
     pub(super) ended: bool,
+    /// It has ended, and h2 doesn't know yet.
+    pub(super) end_unshown: bool,
     pub(super) cut: Option<Cut>,
     waker: Option<Waker>,
 }

@@ -5,10 +5,12 @@ use std::{
     future::poll_fn,
     rc::Rc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, request::Parts};
+use futures_lite::future::poll_once;
+use http::{HeaderMap, Request, Response, header::CONTENT_LENGTH, request::Parts};
 
 use super::{
     credit::NoCredit,
@@ -32,13 +34,17 @@ impl EdgeRequest {
         respond: h2::server::SendResponse<Bytes>,
         lane: Rc<RefCell<Lane>>,
     ) -> Self {
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
         let stream = body.stream_id().into();
-        lane.borrow_mut().serve(stream, body.is_end_stream());
+        let is_declared = head.headers.contains_key(CONTENT_LENGTH);
+        lane.borrow_mut().serve(stream, body.is_end_stream(), is_declared);
+        // Its other half goes, so that h2 keeps nothing of what it is shown.
+        let handle = body.flow_control().clone();
+        let slot = Slot::new(lane.clone());
         Self {
             head,
-            body: EdgeBody { lane, stream, body: Some(body) },
-            reply: EdgeReply { respond, stream: None },
+            body: EdgeBody { lane, stream, handle: Some(handle) },
+            reply: EdgeReply { respond, stream: None, slot },
         }
     }
 }
@@ -47,7 +53,8 @@ impl EdgeRequest {
 pub struct EdgeBody {
     lane: Rc<RefCell<Lane>>,
     stream: u32,
-    body: Option<h2::RecvStream>,
+    /// Keeps the stream open.
+    handle: Option<h2::FlowControl>,
 }
 
 impl EdgeBody {
@@ -78,6 +85,12 @@ impl EdgeBody {
         self.lane.borrow_mut().park(self.stream)
     }
 
+    /// Whether it is our window that keeps the client from sending, which has so much left to send.
+    #[must_use]
+    pub fn is_held_up(&self, bytes_left: u64) -> bool {
+        self.lane.borrow().is_held_up(self.stream, bytes_left)
+    }
+
     /// So many bytes have left memory.
     pub fn release(&self, bytes: usize) {
         self.lane.borrow_mut().release(self.stream, bytes);
@@ -92,8 +105,8 @@ impl EdgeBody {
 
 impl Drop for EdgeBody {
     fn drop(&mut self) {
-        let body = self.body.take().expect("it is taken here alone");
-        self.lane.borrow_mut().leave(self.stream, body, timer::now_ms());
+        let handle = self.handle.take().expect("it is taken here alone");
+        self.lane.borrow_mut().leave(self.stream, handle, timer::now_ms());
     }
 }
 
@@ -122,10 +135,27 @@ impl From<h2::Error> for Gone {
     }
 }
 
+/// A call's place among those that are served at one time.
+struct Slot(Rc<RefCell<Lane>>);
+
+impl Slot {
+    fn new(lane: Rc<RefCell<Lane>>) -> Self {
+        lane.borrow_mut().call_began();
+        Self(lane)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.borrow_mut().call_ended();
+    }
+}
+
 /// The way to answer. Dropped unfinished, the client sees a reset.
 pub struct EdgeReply {
     respond: h2::server::SendResponse<Bytes>,
     stream: Option<h2::SendStream<Bytes>>,
+    slot: Slot,
 }
 
 impl EdgeReply {
@@ -151,7 +181,7 @@ impl EdgeReply {
     /// Sends bytes, as fast as the client takes them.
     ///
     /// # Errors
-    /// [`Gone`].
+    /// [`Gone`], also when the client takes nothing for too long.
     ///
     /// # Panics
     /// Before [`head`](Self::head).
@@ -159,10 +189,16 @@ impl EdgeReply {
         let stream = self.stream.as_mut().expect("the head goes first");
         while !bytes.is_empty() {
             stream.reserve_capacity(bytes.len());
-            let capacity = match poll_fn(|cx| stream.poll_capacity(cx)).await {
-                Some(capacity) => capacity?,
-                None => return Err(Gone),
+            let capacity = poll_fn(|cx| stream.poll_capacity(cx));
+            let capacity = match poll_once(capacity).await {
+                Some(capacity) => capacity,
+                None => {
+                    let capacity = poll_fn(|cx| stream.poll_capacity(cx));
+                    let patience = Duration::from_millis(self.slot.0.borrow().reply_ms_max());
+                    timer::deadline(capacity, patience).await.map_err(|_elapsed| Gone)?
+                }
             };
+            let capacity = capacity.ok_or(Gone)??;
             let some = bytes.split_to(capacity.min(bytes.len()));
             stream.send_data(some, false)?;
         }

@@ -41,10 +41,12 @@ pub fn config() -> EdgeConfig {
         },
         max_frame_bytes: 1 << 20,
         streams_max: 256,
+        calls_max: 4_096,
         header_list_bytes_max: 16 << 10,
         drain_bytes_max: 1 << 20,
         drain_ms_max: 5_000,
         keepalive_ms: 30_000,
+        reply_ms_max: 30_000,
     }
 }
 

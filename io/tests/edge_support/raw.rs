@@ -30,6 +30,7 @@ pub const PROTOCOL_ERROR: u32 = 1;
 pub const FLOW_CONTROL_ERROR: u32 = 3;
 pub const STREAM_CLOSED: u32 = 5;
 pub const FRAME_SIZE_ERROR: u32 = 6;
+pub const REFUSED_STREAM: u32 = 7;
 pub const ENHANCE_YOUR_CALM: u32 = 11;
 
 #[derive(Clone, Debug)]
@@ -58,23 +59,42 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// Header block of a request, every field a literal.
 pub fn head(path: &str, bytes: usize) -> Vec<u8> {
-    let bytes = bytes.to_string();
-    let fields = [
+    block(&[
         (":method", "POST"),
         (":scheme", "http"),
         (":path", path),
         (":authority", "sluice"),
-        ("x-bytes", bytes.as_str()),
-    ];
+        ("x-bytes", &bytes.to_string()),
+    ])
+}
+
+/// Header block of any fields, every one a literal.
+pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
         block.push(0);
         for text in [name, value] {
-            block.push(text.len() as u8);
-            block.extend_from_slice(text.as_bytes());
+            text_into(&mut block, text);
         }
     }
     block
+}
+
+/// A text without Huffman coding, behind its length as HPACK writes it.
+fn text_into(block: &mut Vec<u8>, text: &str) {
+    let mut length = text.len();
+    if length < 127 {
+        block.push(length as u8);
+    } else {
+        block.push(127);
+        length -= 127;
+        while length >= 128 {
+            block.push(length as u8 | 128);
+            length >>= 7;
+        }
+        block.push(length as u8);
+    }
+    block.extend_from_slice(text.as_bytes());
 }
 
 pub struct Raw {
@@ -111,8 +131,13 @@ impl Raw {
     }
 
     pub fn open(&mut self, stream: u32, path: &str, bytes: usize) {
+        self.open_with(stream, &head(path, bytes));
+    }
+
+    /// Opens a stream by a header block.
+    pub fn open_with(&mut self, stream: u32, block: &[u8]) {
         self.windows.insert(stream, 65_535);
-        self.send(HEADERS, END_HEADERS, stream, &head(path, bytes));
+        self.send(HEADERS, END_HEADERS, stream, block);
     }
 
     /// One DATA frame, whether or not there is window for it.
@@ -182,6 +207,12 @@ impl Raw {
         }
     }
 
+    /// A frame that came and that nobody has asked for.
+    pub fn take(&mut self, fits: impl Fn(&Frame) -> bool) -> Option<Frame> {
+        let at = self.waiting.iter().position(fits)?;
+        self.waiting.remove(at)
+    }
+
     /// Takes in what has come, without waiting.
     pub fn look(&mut self) {
         self.socket.set_nonblocking(true).unwrap();
@@ -209,6 +240,11 @@ impl Raw {
     /// Sends `bytes` in frames of at most `frame_bytes` as the windows let it; the last ends the
     /// stream.
     pub fn send_all(&mut self, stream: u32, bytes: &[u8], frame_bytes: usize) {
+        self.send_part(stream, bytes, frame_bytes, true);
+    }
+
+    /// The same; whether the last frame ends the stream is `end`.
+    pub fn send_part(&mut self, stream: u32, bytes: &[u8], frame_bytes: usize, end: bool) {
         let mut rest = bytes;
         while !rest.is_empty() {
             let some = rest.len().min(frame_bytes).min(self.room(stream));
@@ -216,7 +252,7 @@ impl Raw {
                 self.wait();
                 continue;
             }
-            self.data(stream, &rest[..some], some == rest.len());
+            self.data(stream, &rest[..some], end && some == rest.len());
             rest = &rest[some..];
         }
     }

@@ -229,6 +229,14 @@ impl ConnectionCredit {
         self.streams.get(&stream).is_some_and(|s| matches!(s.fund, Fund::Reserve { .. }))
     }
 
+    /// Whether the client has too little window on this stream to go on as it likes, though it
+    /// has to send so much more.
+    #[must_use]
+    pub fn is_held_up(&self, stream: u32, bytes_left: u64) -> bool {
+        let window = self.streams.get(&stream).map_or(0, |s| s.window.min(self.window));
+        window < bytes_left.min(STUCK_BYTES)
+    }
+
     /// Whether a granted stream can't go on before it is given more.
     #[must_use]
     pub fn is_stuck(&self) -> bool {

@@ -28,9 +28,9 @@ fn payloads_part_from_the_rest_however_the_wire_is_cut() {
     let frames = [open.clone(), frame(DATA, 0, 1, b"one"), frame(DATA, END_STREAM, 1, b"two")];
     for step in 1..80 {
         let (control, data, rest) = split(&frames, step);
-        assert_eq!(control, [open.clone(), frame(DATA, END_STREAM, 1, b"")].concat());
+        assert_eq!(control, open);
         assert_eq!(data, b"onetwo");
-        assert_eq!(rest, [Piece::Opened { stream: 1 }, Piece::Ended { stream: 1 }]);
+        assert_eq!(rest, [Piece::Opened { stream: 1 }, Piece::PayloadEnded { stream: 1 }]);
     }
 }
 
@@ -64,10 +64,10 @@ fn padding_is_taken_off_and_counted() {
     ];
     for step in 1..80 {
         let (control, data, rest) = split(&frames, step);
-        assert_eq!(control, [open.clone(), frame(DATA, END_STREAM, 1, b"")].concat());
+        assert_eq!(control, open);
         assert_eq!(data, b"abc");
         let padding = |bytes| Piece::Padding { stream: 1, bytes };
-        let ended = Piece::Ended { stream: 1 };
+        let ended = Piece::PayloadEnded { stream: 1 };
         let opened = Piece::Opened { stream: 1 };
         assert_eq!(rest, [opened, padding(3), padding(2), padding(1), ended]);
     }

@@ -33,6 +33,11 @@ impl Lane {
         self.splitter.push(block, &mut pieces);
         let taken = pieces.drain(..).try_for_each(|piece| self.take(piece));
         self.pieces = pieces;
+        self.begun = self.splitter.control_begun().min(self.control.len());
+        self.unfinished_since_ms = match self.splitter.is_unfinished() {
+            true => self.unfinished_since_ms.or_else(|| Some(timer::now_ms())),
+            false => None,
+        };
         let cost = self.splitter.take_cost();
         self.charge(cost);
         if let Err(fault) = taken {
@@ -58,6 +63,7 @@ impl Lane {
         // Before its handshake, h2 can't tell the client anything.
         if self.is_greeted {
             self.control = BytesMut::new();
+            self.begun = 0;
         }
         self.wake_connection();
     }
@@ -76,6 +82,7 @@ impl Lane {
             Piece::Data { stream, bytes } => {
                 let arrival = self.credit.received(stream, bytes.len()).map_err(violation)?;
                 let is_late = self.credit.is_reserved(stream);
+                self.show(stream, bytes.len());
                 match self.streams.get_mut(&stream) {
                     Some(payload) if arrival == Arrival::Keep => payload.push(bytes, is_late),
                     None if arrival == Arrival::Keep => self.credit.release(stream, bytes.len()),
@@ -86,21 +93,29 @@ impl Lane {
                 self.credit.h2_consumed(stream, bytes).map_err(violation)?;
             }
             Piece::TooLong => return Err(Reason::FRAME_SIZE_ERROR),
-            Piece::Ended { stream } => {
-                self.credit.ended(stream);
-                self.drained.extend(self.drains.remove(&stream));
-                if let Some(payload) = self.streams.get_mut(&stream) {
-                    payload.ended = true;
-                    payload.wake();
-                }
+            Piece::Ended { stream } => self.end(stream),
+            Piece::PayloadEnded { stream } => {
+                self.show_end(stream);
+                self.end(stream);
             }
             Piece::Reset { stream } => self.cut(stream, Cut::Reset),
         }
         Ok(())
     }
 
+    fn end(&mut self, stream: u32) {
+        self.credit.ended(stream);
+        self.declared.remove(&stream);
+        self.drained.extend(self.drains.remove(&stream));
+        if let Some(payload) = self.streams.get_mut(&stream) {
+            payload.ended = true;
+            payload.wake();
+        }
+    }
+
     pub(super) fn cut(&mut self, stream: u32, cut: Cut) {
         self.credit.close(stream);
+        self.declared.remove(&stream);
         // Not dropped here: h2 may be at work, and would lock itself out.
         self.drained.extend(self.drains.remove(&stream));
         match self.streams.get_mut(&stream) {

@@ -6,19 +6,46 @@ use bytes::Bytes;
 
 use super::{Cut, Drain, Lane};
 use crate::{
-    edge::{credit::NoCredit, payload::Payload},
+    edge::{connection::CALLS_FLOOR, credit::NoCredit, payload::Payload},
     reactor::net::Stream,
 };
 
 impl Lane {
+    /// Whether one more call may be served.
+    pub(in crate::edge) fn has_room_for_call(&self) -> bool {
+        self.calls < CALLS_FLOOR || self.shard.calls.get() < self.shard.config.calls_max
+    }
+
+    /// A call begins; it is over at [`call_ended`](Self::call_ended).
+    pub(in crate::edge) fn call_began(&mut self) {
+        self.calls += 1;
+        self.shard.calls.set(self.shard.calls.get() + 1);
+    }
+
+    pub(in crate::edge) fn call_ended(&mut self) {
+        self.calls -= 1;
+        self.shard.calls.set(self.shard.calls.get() - 1);
+    }
+
+    pub(in crate::edge) fn reply_ms_max(&self) -> u64 {
+        self.shard.config.reply_ms_max
+    }
+
     /// h2 hands the request out, so that somebody serves it from now on. `is_whole`: h2 knows the
-    /// request's end.
-    pub(in crate::edge) fn serve(&mut self, stream: u32, is_whole: bool) {
-        match self.streams.get_mut(&stream) {
-            Some(payload) => payload.served = true,
-            None if is_whole => {}
-            // It was reset before h2 handed it out.
-            None => drop(self.streams.insert(stream, Payload::cut(Cut::Reset))),
+    /// request's end. `is_declared`: it tells its length.
+    pub(in crate::edge) fn serve(&mut self, stream: u32, is_whole: bool, is_declared: bool) {
+        let Some(payload) = self.streams.get_mut(&stream) else {
+            if !is_whole {
+                // It was reset before h2 handed it out.
+                self.streams.insert(stream, Payload::cut(Cut::Reset));
+            }
+            return;
+        };
+        payload.served = true;
+        let end_unshown = std::mem::take(&mut payload.end_unshown);
+        let is_declared = is_declared && (end_unshown || !payload.ended);
+        if is_declared || end_unshown {
+            self.show_late(stream, is_declared, end_unshown);
         }
     }
 
@@ -27,6 +54,7 @@ impl Lane {
         self.over = true;
         self.drains.clear();
         self.drained.clear();
+        self.declared.clear();
         let unserved = self.streams.iter().filter(|(_, payload)| !payload.served);
         let unserved: Vec<u32> = unserved.map(|(&stream, _)| stream).collect();
         unserved.into_iter().for_each(|stream| self.forget(stream));
@@ -56,6 +84,10 @@ impl Lane {
         Ok(())
     }
 
+    pub(in crate::edge) fn is_held_up(&self, stream: u32, bytes_left: u64) -> bool {
+        self.credit.is_held_up(stream, bytes_left)
+    }
+
     pub(in crate::edge) fn park(&mut self, stream: u32) -> Result<(), NoCredit> {
         self.credit.park(stream)?;
         if let Some(payload) = self.streams.get_mut(&stream) {
@@ -70,18 +102,22 @@ impl Lane {
         self.wake_connection();
     }
 
-    /// Whoever served the stream is done with it. `body` keeps h2 from resetting it while the
+    /// Whoever served the stream is done with it. `handle` keeps h2 from resetting it while the
     /// client still sends: what comes is dropped, up to a bound in bytes and time.
-    pub(in crate::edge) fn leave(&mut self, stream: u32, body: h2::RecvStream, now_ms: u64) {
+    pub(in crate::edge) fn leave(&mut self, stream: u32, handle: h2::FlowControl, now_ms: u64) {
         let Some(payload) = self.streams.remove(&stream) else { return };
         self.credit.release(stream, payload.queued_bytes());
+        let config = &self.shard.config;
+        let drain = Drain { _stream: handle, until_ms: now_ms + config.drain_ms_max };
         if payload.ended || payload.cut.is_some() || self.over {
             self.credit.close(stream);
+            if !self.over && !self.knows_all() {
+                // h2 may not know of the end yet, and would reset it.
+                self.drained.push(drain);
+            }
         } else {
-            let config = &self.shard.config;
             self.credit.drain(stream, config.drain_bytes_max);
-            let until_ms = now_ms + config.drain_ms_max;
-            self.drains.insert(stream, Drain { _body: body, until_ms });
+            self.drains.insert(stream, drain);
         }
         self.wake_connection();
     }
