@@ -15,7 +15,7 @@ const EXECUTOR_BYTES: u64 = 8 << 20;
 const POOL_BYTES: u64 = 16 << 20;
 /// Below this a shard can't do its work.
 const REST_BYTES_MIN: u64 = 16 << 20;
-/// More window than this brings nothing.
+/// More window than this brings nothing, but for the floors of many connections.
 const WINDOW_BYTES_MAX: u64 = 512 << 20;
 /// Chunks are cut to whole steps of this.
 const CHUNK_STEP_BYTES: u64 = 64 << 10;
@@ -48,6 +48,8 @@ pub struct MemorySplit {
     pub ahead_bytes: u64,
     /// Upload tables, records, timers and queues, bytes.
     pub table_bytes: u64,
+    /// Calls that are under way, beside their payload, bytes.
+    pub call_bytes: u64,
     /// The largest chunk: what was asked for, lowered to fit.
     pub max_chunk_bytes: u64,
     /// Connections of one shard: what was asked for, lowered to fit.
@@ -69,14 +71,17 @@ impl MemoryDemand {
         let shard_bytes = (self.limit_bytes - PROCESS_BYTES) / u64::from(self.shards);
         let rest = shard_bytes - EXECUTOR_BYTES - POOL_BYTES;
         let table_bytes = rest / 8;
-        let edge_bytes = (rest / 4).min(WINDOW_BYTES_MAX);
+        let asked = self.connections_max.div_ceil(u32::from(self.shards));
+        // Seven eighths of it are windows, half of these are for floors.
+        let floors_bytes = (2 * u64::from(asked) * CONNECTION_FLOOR_BYTES).div_ceil(7) * 8;
+        let edge_bytes = (rest / 4).min(WINDOW_BYTES_MAX.max(floors_bytes));
         let parked_bytes = edge_bytes / 8;
         let window_bytes = edge_bytes - parked_bytes;
-        let chunk_bytes = rest - table_bytes - edge_bytes;
+        let call_bytes = rest / 16;
+        let chunk_bytes = rest - table_bytes - edge_bytes - call_bytes;
         let ahead_bytes = chunk_bytes / 2;
         // Floors may take half of the windows; the other half is for those that send.
         let floors = window_bytes / 2 / CONNECTION_FLOOR_BYTES;
-        let asked = self.connections_max.div_ceil(u32::from(self.shards));
         Some(MemorySplit {
             pool_bytes: POOL_BYTES,
             window_bytes,
@@ -84,6 +89,7 @@ impl MemoryDemand {
             chunk_bytes,
             ahead_bytes,
             table_bytes,
+            call_bytes,
             max_chunk_bytes: self.max_chunk_bytes.min(whole_steps(ahead_bytes)),
             connections_max: asked.min(u32::try_from(floors).unwrap_or(u32::MAX)),
         })
@@ -114,6 +120,7 @@ mod tests {
                     + split.window_bytes
                     + split.parked_bytes
                     + split.chunk_bytes
+                    + split.call_bytes
                     + split.table_bytes;
                 assert!(PROCESS_BYTES + parts * u64::from(shards) <= limit);
                 assert!(split.max_chunk_bytes <= split.ahead_bytes);
@@ -137,5 +144,7 @@ mod tests {
     fn a_large_limit_leaves_what_was_asked_for() {
         let split = demand(4 << 30, 2).split().unwrap();
         assert_eq!((split.max_chunk_bytes, split.connections_max), (128 << 20, 2_048));
+        let many = MemoryDemand { connections_max: 10_400, ..demand(6 << 30, 2) };
+        assert_eq!(many.split().unwrap().connections_max, 5_200);
     }
 }

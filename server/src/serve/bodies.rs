@@ -26,7 +26,7 @@ use crate::metrics::Work;
 const PIECES_MAX: usize = (limits::STREAM_CEILING_BYTES as usize) / TAIL_BYTES_MAX * 2 + 64;
 
 /// Pieces shorter than this are joined, so less than this of a body may be held until more comes.
-pub(super) const TAIL_BYTES_MAX: usize = 4 << 10;
+const TAIL_BYTES_MAX: usize = 4 << 10;
 
 /// A slice shorter than this is copied before it is held in memory: blocks are a megabyte.
 const PINNING_BYTES_MIN: usize = 256 << 10;

@@ -35,6 +35,10 @@ const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
 const DRAIN_BYTES_MAX: u64 = 1 << 20;
 const DRAIN_MS_MAX: u64 = 5_000;
 const KEEPALIVE_MS: u64 = 30_000;
+/// What a call takes in memory beside its payload.
+const CALL_BYTES: u64 = 16 << 10;
+/// A client that takes nothing of its answer for so long doesn't get the rest.
+const REPLY_MS_MAX: u64 = 30_000;
 
 /// The rules of one shard.
 pub(super) fn shard_config(config: &Config, stores: u16) -> ShardConfig {
@@ -115,10 +119,12 @@ pub(super) fn edge_config(config: &Config) -> EdgeConfig {
         },
         max_frame_bytes: MAX_FRAME_BYTES,
         streams_max: config.limits.streams_max,
+        calls_max: (memory.call_bytes / CALL_BYTES) as usize,
         header_list_bytes_max: HEADER_LIST_BYTES_MAX,
         drain_bytes_max: DRAIN_BYTES_MAX,
         drain_ms_max: DRAIN_MS_MAX,
         keepalive_ms: KEEPALIVE_MS,
+        reply_ms_max: REPLY_MS_MAX,
     }
 }
 

@@ -272,12 +272,6 @@ impl ReaderHandle {
         self.switch.post(owner, Message::Event(event));
     }
 
-    /// Bytes that the owner holds.
-    pub(crate) fn held_bytes(&self) -> usize {
-        let readers = self.switch.0.readers.borrow();
-        readers.get(&self.key).map_or(0, |reader| reader.held_bytes)
-    }
-
     /// The owner's next word on the chunk.
     pub(crate) fn poll_reply(&self, cx: &mut Context<'_>) -> Poll<StreamReply> {
         let mut readers = self.switch.0.readers.borrow_mut();

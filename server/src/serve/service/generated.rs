@@ -22,7 +22,11 @@ use sluice_proto::{
 use tonic::{Status, server::NamedService};
 use tower_service::Service;
 
-use super::{Failed, inflow::Inflow, not_one_message, unknown_method, unreadable, until_gone};
+use super::{
+    Failed,
+    inflow::{Inflow, in_time},
+    not_one_message, unknown_method, unreadable, until_gone,
+};
 
 type Answering = Pin<Box<dyn Future<Output = Response<tonic::body::Body>>>>;
 type Handler = Box<dyn Fn(http::Request<tonic::body::Body>) -> Answering>;
@@ -103,7 +107,11 @@ const INTERNAL: &str = "13";
 
 /// The one message of a unary call, with its prefix. It fits into the stream's first window, so
 /// nothing is given back before it is whole.
-pub(super) async fn read_whole(mut inflow: Inflow) -> Result<Bytes, Failed> {
+pub(super) async fn read_whole(inflow: Inflow) -> Result<Bytes, Failed> {
+    in_time(read_to_end(inflow)).await
+}
+
+async fn read_to_end(mut inflow: Inflow) -> Result<Bytes, Failed> {
     let mut whole = BytesMut::new();
     while let Some(piece) = inflow.next().await? {
         if whole.len() + piece.len() > PREFIX_BYTES + CONTROL_MESSAGE_BYTES_MAX {

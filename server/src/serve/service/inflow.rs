@@ -24,7 +24,8 @@ use sluice_proto::{
 
 use super::{Failed, RETRY_AFTER_MS, not_one_message};
 
-/// A message's head, from the stream's first byte on, has to be here in this time.
+/// A message's head, from the stream's first byte on, has to be here in this time, and a message
+/// without payload whole.
 const HEAD_MS: u64 = 30_000;
 
 /// What a payload's decoder found next.
@@ -91,6 +92,11 @@ impl Inflow {
     /// See [`EdgeBody::grant`].
     pub(super) fn grant(&self, bytes_left: u64) -> Result<(), NoCredit> {
         self.body.grant(bytes_left)
+    }
+
+    /// See [`EdgeBody::is_held_up`].
+    pub(super) fn is_held_up(&self, bytes_left: u64) -> bool {
+        self.body.is_held_up(bytes_left)
     }
 
     /// See [`EdgeBody::park`].
@@ -164,6 +170,13 @@ pub(super) async fn read_head<S: Source, T>(
             }
         }
     };
+    in_time(reading).await
+}
+
+/// Refuses what takes longer to come than a message's head may.
+pub(super) async fn in_time<T>(
+    reading: impl Future<Output = Result<T, Failed>>,
+) -> Result<T, Failed> {
     match timer::deadline(reading, Duration::from_millis(HEAD_MS)).await {
         Ok(read) => read,
         Err(_elapsed) => {

@@ -16,7 +16,7 @@ use sluice_shard::{
 
 use super::{
     Call, Failed, Service, TENANT, control,
-    inflow::{Inflow, Part, Source, read_head},
+    inflow::{Inflow, Part, Source, in_time, read_head},
     intake::{Ends, Intake, Target},
     not_one_message, spec, view,
 };
@@ -71,7 +71,7 @@ pub(super) async fn initiate(
     let spec = spec::spec(&request, payload_bytes, service.fresh_node_id(), service.offer)?;
     if payload_bytes.is_none_or(|bytes| bytes == 0) {
         // What is answered below is answered for exactly one message.
-        read_to_end(&mut decoder, inflow).await?;
+        in_time(read_to_end(&mut decoder, inflow)).await?;
     }
     let (mut upload, duplicate) = claim(service, spec).await?;
     if let Some(bytes) = payload_bytes {

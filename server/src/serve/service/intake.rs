@@ -29,10 +29,7 @@ use super::{
 };
 use crate::{
     metrics::{ChunkResult, Level, Stage},
-    serve::{
-        bodies::TAIL_BYTES_MAX,
-        switch::{Message, ReaderHandle},
-    },
+    serve::switch::{Message, ReaderHandle},
 };
 
 /// Where a chunk goes.
@@ -196,7 +193,10 @@ impl<'a> Intake<'a> {
                     Err(refusal) => return Poll::Ready(Err(refusal.into())),
                 },
                 Poll::Ready(Err(gone)) => return Poll::Ready(Err(gone)),
-                Poll::Pending => return self.poll_rate(cx).map(|refusal| Err(refusal.into())),
+                Poll::Pending => {
+                    let slow = self.poll_rate(inflow, source, cx);
+                    return slow.map(|refusal| Err(refusal.into()));
+                }
             }
         }
     }
@@ -277,16 +277,21 @@ impl<'a> Intake<'a> {
     }
 
     /// Cuts a sender that holds budget and is too slow.
-    fn poll_rate(&mut self, cx: &mut Context<'_>) -> Poll<Refusal> {
+    fn poll_rate(
+        &mut self,
+        inflow: &Inflow,
+        source: &impl Source,
+        cx: &mut Context<'_>,
+    ) -> Poll<Refusal> {
         let minimum = self.service.min_chunk_rate_bytes;
         if !self.granted || minimum == 0 {
             return Poll::Pending;
         }
         loop {
             ready!(self.watch.poll_tick(cx));
-            // While we hold what came, the client may not be able to send; but what waits to be
-            // joined with more never keeps it from that.
-            let is_ours = self.reader.held_bytes() >= TAIL_BYTES_MAX;
+            // What we hold of what came may keep the client from sending; a little always lies
+            // here, so it is the window that tells.
+            let is_ours = inflow.is_held_up(source.missing_bytes());
             if self.watch.is_slow(self.handed_bytes, minimum, is_ours) {
                 let message = format!("the chunk comes slower than {minimum} bytes a second");
                 return Poll::Ready(

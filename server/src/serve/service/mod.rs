@@ -186,6 +186,9 @@ pub(crate) async fn serve(service: Rc<Service>, local_ip: IpAddr, request: EdgeR
 /// gRPC's CANCELLED: the client is gone.
 const CANCELLED: i32 = 1;
 
+/// gRPC's UNIMPLEMENTED.
+const UNIMPLEMENTED: i32 = 12;
+
 /// Answers one request: the gRPC code.
 async fn answer(
     service: &Rc<Service>,
@@ -194,9 +197,18 @@ async fn answer(
     request: EdgeRequest,
 ) -> i32 {
     let EdgeRequest { mut head, body, mut reply } = request;
+    if !is_grpc(&head) {
+        // Counted as what a gRPC client would have been told.
+        return reply::send_not_grpc(reply, &head.method)
+            .await
+            .map_or(CANCELLED, |()| UNIMPLEMENTED);
+    }
     let call = Call { local_ip, deadline_ms: deadline_ms(&head.headers) };
+    let checked = check(&head);
+    // They may be long, and the call may take its time.
+    head.headers.clear();
     let mut inflow = Inflow::new(body);
-    let answered = match (check(&head), method) {
+    let answered = match (checked, method) {
         (Err(refusal), _) => Err(Failed::Refused(refusal)),
         (Ok(()), Method::UploadChunk) => {
             let work = upload_chunk::upload_chunk(service, &call, &mut inflow);
@@ -279,15 +291,13 @@ async fn until_gone<T>(
     futures_lite::future::or(work, gone).await
 }
 
-/// Whether it is gRPC, in an encoding that is taken.
-fn check(head: &http::request::Parts) -> Result<(), Refusal> {
-    if head.method != HttpMethod::POST {
-        return Err(Refusal::new(Reason::MethodUnknown, "gRPC calls are POST requests"));
-    }
+fn is_grpc(head: &http::request::Parts) -> bool {
     let content_type = head.headers.get(CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
-    if !content_type.starts_with(b"application/grpc") {
-        return Err(Refusal::new(Reason::MethodUnknown, "content-type must be application/grpc"));
-    }
+    head.method == HttpMethod::POST && content_type.starts_with(b"application/grpc")
+}
+
+/// Whether its encoding is one that is taken.
+fn check(head: &http::request::Parts) -> Result<(), Refusal> {
     match head.headers.get("grpc-encoding").map(|value| value.as_bytes()) {
         None | Some(b"identity") => Ok(()),
         Some(_) => {

@@ -1,7 +1,10 @@
 //! Answers of gRPC calls on the wire.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
+    header::{ALLOW, CONTENT_TYPE},
+};
 use sluice_io::edge::request::{EdgeReply, Gone};
 use sluice_proto::{
     error::Refusal,
@@ -9,6 +12,8 @@ use sluice_proto::{
 };
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+const NOT_GRPC: &[u8] =
+    b"This is a gRPC server: calls are POST requests with content-type application/grpc.\n";
 const OK: HeaderValue = HeaderValue::from_static("0");
 
 /// The answer of a unary call: a framed message, or a refusal.
@@ -59,6 +64,25 @@ pub(super) fn ok() -> HeaderMap {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", OK);
     trailers
+}
+
+/// Tells a client that doesn't speak gRPC what is spoken here, by an HTTP status as gRPC asks for.
+pub(super) async fn send_not_grpc(mut reply: EdgeReply, method: &Method) -> Result<(), Gone> {
+    let mut head = Response::new(());
+    head.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    if method == Method::POST {
+        *head.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    } else {
+        *head.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        head.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    }
+    let is_head = method == Method::HEAD;
+    reply.head(head, is_head)?;
+    if !is_head {
+        reply.send(Bytes::from_static(NOT_GRPC)).await?;
+        reply.finish(HeaderMap::new())?;
+    }
+    Ok(())
 }
 
 /// A head that is the whole answer: status and details without a message (gRPC's Trailers-Only).
