@@ -1,5 +1,5 @@
 # Everything a developer runs. Each target says what it does before it does it.
-.PHONY: run build test check fmt clippy doc deny shellcheck preflight proto test-tools fuzz
+.PHONY: run build test beating check fmt clippy doc deny shellcheck preflight proto test-tools fuzz
 
 # What the tests build and release does not: the places at which a test lets a server die.
 TEST_FEATURES = --features sluice-server/failpoints
@@ -22,6 +22,11 @@ test-tools:
 test: preflight test-tools
 	@echo "test: every crate's unit and property tests, then whole servers under real clients"
 	cargo test --workspace --locked $(TEST_FEATURES)
+
+beating: preflight test-tools
+	@echo "beating: what peers may do to a server, at length; some minutes, and 20,000 open files"
+	cargo test -p sluice-server --locked $(TEST_FEATURES) --test beating -- \
+		--include-ignored --nocapture --test-threads 1
 
 check: fmt clippy test proto doc deny shellcheck
 	@echo "check: all passed"
