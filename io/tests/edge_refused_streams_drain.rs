@@ -97,3 +97,20 @@ fn large_late_frames_of_a_cut_upload_are_dropped() {
     raw.upload(3, &pattern(2, 2 << 20), 1 << 20);
     assert!(edge.seen.errors.lock().unwrap().is_empty());
 }
+
+#[test]
+fn streams_that_their_client_forgets_once_answered_take_no_others_place() {
+    let edge = Edge::start(config());
+    let mut raw = Raw::connect(edge.address);
+    // As grpc-go does: it neither ends nor resets them. More than may be open at one time.
+    for n in 0..2 * config().streams_max {
+        let stream = 1 + 2 * n;
+        raw.open(stream, "/refuse", 1 << 20);
+        let answer = raw.until("answer", |f| f.stream == stream);
+        assert_eq!(answer.kind, HEADERS, "stream {stream}: {answer:?}");
+    }
+    raw.upload(10_001, &pattern(1, 1 << 20), 16 << 10);
+    drop(raw);
+    edge.until_empty();
+    assert!(edge.seen.errors.lock().unwrap().is_empty());
+}

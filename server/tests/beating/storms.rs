@@ -25,7 +25,7 @@ fn a_storm_of_refusals_by_stock_python() {
 
 #[test]
 fn a_storm_of_refusals_by_stock_go() {
-    go(100);
+    go(300);
 }
 
 #[test]

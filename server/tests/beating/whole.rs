@@ -17,7 +17,7 @@ const ATTACKS: [Attack; 20] = [
     ("made-you resets", floods::made_resets),
     ("endless header blocks", floods::endless_header_blocks),
     ("pings and settings", floods::pings_and_settings),
-    ("pings, answers unread", floods::pings_whose_answers_nobody_reads),
+    ("pings with answers unread", floods::pings_whose_answers_nobody_reads),
     ("frames of one byte", frames::tiny_frames),
     ("255 bytes of padding", frames::padding),
     ("long header lists", frames::header_lists_beyond_the_limit),
@@ -29,10 +29,10 @@ const ATTACKS: [Attack; 20] = [
     ("deadlines passed", messages::deadlines),
     ("cancelled anywhere", messages::cancels),
     ("other protocols", messages::other_protocols),
-    ("5,000 abandoned streams", crowd::abandoned_streams),
-    ("1,000 lingering connections", crowd::connections_that_linger),
-    ("slow, 100 of each", |target| slow::all_at_once(target, &slow::SLOW, 100)),
-    ("very slow, 50 of each", |target| slow::all_at_once(target, &slow::VERY_SLOW, 50)),
+    ("5000 abandoned streams", crowd::abandoned_streams),
+    ("1000 lingering connections", crowd::connections_that_linger),
+    ("slow: 100 of each", |target| slow::all_at_once(target, &slow::SLOW, 100)),
+    ("very slow: 50 of each", |target| slow::all_at_once(target, &slow::VERY_SLOW, 50)),
 ];
 
 const LIMIT_BYTES: u64 = 512 << 20;

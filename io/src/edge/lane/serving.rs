@@ -10,6 +10,10 @@ use crate::{
     reactor::net::Stream,
 };
 
+/// Streams of a connection that are drained at one time. They take the places of others, and some
+/// clients never end a stream that was answered early: grpc-go forgets it.
+const DRAINS_MAX: usize = 16;
+
 impl Lane {
     /// Whether one more call may be served.
     pub(in crate::edge) fn has_room_for_call(&self) -> bool {
@@ -118,6 +122,11 @@ impl Lane {
         } else {
             self.credit.drain(stream, config.drain_bytes_max);
             self.drains.insert(stream, drain);
+            let drains_max = DRAINS_MAX.min(self.shard.config.streams_max as usize / 4).max(1);
+            if self.drains.len() > drains_max {
+                // The oldest. h2 resets it, which its client was answered before.
+                self.drained.extend(self.drains.pop_first().map(|(_, drain)| drain));
+            }
         }
         self.wake_connection();
     }
