@@ -46,7 +46,7 @@ fn bodies_of_any_size_pass_through_nginx() {
 
 /// nginx tells the server how long a body is where the client told it, as curl does.
 #[test]
-fn nginx_tells_no_content_length() {
+fn a_request_that_tells_its_length_passes_through_nginx() {
     let server = Server::start(Options::default());
     let nginx = Nginx::start(&server);
     let request = server.scratch().join("request");
