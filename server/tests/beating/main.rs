@@ -13,6 +13,7 @@ mod scene;
 mod wire;
 
 mod crowd;
+mod cut;
 mod floods;
 mod frames;
 mod h2spec;

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use sluice_proto::pb;
 
 use crate::harness::{
-    Calls, Ended, Options, Outcome, PYTHON, Server, eventually, get, noise, runtime, text, tool,
+    Calls, Ended, Options, Outcome, PYTHON, Server, eventually, get, noise, root, runtime, text,
+    tool,
 };
 use crate::raw::Raw;
 use crate::scene::{end_well, metric};
@@ -14,7 +15,7 @@ use crate::wire::{Answer, Target, answer, call_head, chunk_head, framed};
 
 /// go/storm.go, built by `scripts/test-tools`.
 const GO_STORM: &str = "bin/beating-storm";
-/// As storm.py and storm.go have it.
+/// As storm.py, storm.go and Storm.java have it.
 const HONEST_CHUNKS: usize = 16;
 const HONEST_CHUNK_BYTES: usize = 1 << 20;
 
@@ -29,10 +30,16 @@ fn a_storm_of_refusals_by_stock_go() {
 }
 
 #[test]
+fn a_storm_of_refusals_by_stock_java() {
+    java(100);
+}
+
+#[test]
 #[ignore = "long: make beating"]
 fn long_storms_of_refusals() {
     python(1_000);
     go(1_000);
+    java(1_000);
 }
 
 fn python(refused: usize) {
@@ -43,6 +50,15 @@ fn python(refused: usize) {
 
 fn go(refused: usize) {
     storm(tool(GO_STORM), refused, "NotFound");
+}
+
+fn java(refused: usize) {
+    let made = root().join("target/test-tools/java/target");
+    let classes = format!("{0}/classes:{0}/dependency/*", made.display());
+    let mut command = Command::new("java");
+    command.args(["-XX:TieredStopAtLevel=1", "-cp", &classes]);
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/beating/Storm.java"));
+    storm(command, refused, "NOT_FOUND");
 }
 
 /// A client sends so many chunks that are refused, 16 MiB each, and an honest upload, all on one

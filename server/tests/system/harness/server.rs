@@ -20,6 +20,8 @@ const SHARDS_MAX: u16 = 2;
 /// How a server is started.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// The address to listen on.
+    pub ip: &'static str,
     /// `--cpus`.
     pub cpus: String,
     /// `--memory-limit`.
@@ -33,6 +35,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            ip: "127.0.0.1",
             cpus: two_cpus().to_owned(),
             memory_limit: "512M",
             settings: String::new(),
@@ -84,7 +87,7 @@ impl Server {
 
     /// The address that all shards share.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.listen)
+        format!("{}:{}", self.options.ip, self.listen)
     }
 
     /// Where status and metrics are.
@@ -94,7 +97,9 @@ impl Server {
 
     /// Where each shard can have its own.
     pub fn shard_addresses(&self) -> Vec<String> {
-        (0..SHARDS_MAX).map(|shard| format!("127.0.0.1:{}", self.listen + 2 + shard)).collect()
+        (0..SHARDS_MAX)
+            .map(|shard| format!("{}:{}", self.options.ip, self.listen + 2 + shard))
+            .collect()
     }
 
     /// Its data directory.
