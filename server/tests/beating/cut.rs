@@ -48,7 +48,8 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        // Its end of the pair goes with it, and so does the other one.
+        // By name: the namespace itself lives on while a connection of it has bytes to send.
+        let _ = Command::new("ip").args(["link", "del", Self::OUTER]).status();
         let _ = Command::new("ip").args(["netns", "del", Self::NAMESPACE]).status();
     }
 }

@@ -149,8 +149,10 @@ fn reset_cost(reason: Reason) -> i64 {
     match reason {
         // It caused the reset by breaking a rule, which is as good as a reset of its own.
         Reason::PROTOCOL_ERROR | Reason::FLOW_CONTROL_ERROR | Reason::FRAME_SIZE_ERROR => 4,
+        // It may not have known; but to be refused must cost more than opening a stream pays back.
+        Reason::REFUSED_STREAM => 3,
         // It could not know.
-        Reason::REFUSED_STREAM | Reason::STREAM_CLOSED => 1,
+        Reason::STREAM_CLOSED => 1,
         _ => 0,
     }
 }
