@@ -87,8 +87,8 @@ fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     whole.checked_add((part / 10_u128.pow(fraction.len() as u32)) as u64)
 }
 
-/// Digits alone: `parse` by itself would also take a sign.
-fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
+/// A number of digits alone: `parse` by itself would also take a sign.
+pub fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
     let text = text.trim();
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }

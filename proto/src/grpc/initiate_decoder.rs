@@ -76,6 +76,11 @@ impl InitiateDecoder {
         self.reader.missing_bytes()
     }
 
+    /// Bytes that were pushed and not told yet.
+    pub fn unread_bytes(&self) -> usize {
+        self.reader.unread_bytes()
+    }
+
     /// Output: the next event; `None` if more bytes are needed.
     ///
     /// A refusal is final. A second message is one.

@@ -1,5 +1,7 @@
 //! CPU lists as people write them.
 
+use sluice_proto::units;
+
 /// Highest CPU number that Linux can name in an affinity mask of the usual size.
 const CPU_MAX: usize = 1023;
 
@@ -10,7 +12,7 @@ pub fn parse_cpus(text: &str) -> Option<Vec<usize>> {
     let mut cpus = Vec::new();
     for item in text.split(',') {
         let (first, last) = item.split_once('-').unwrap_or((item, item));
-        let (first, last): (usize, usize) = (number(first)?, number(last)?);
+        let (first, last): (usize, usize) = (units::number(first)?, units::number(last)?);
         if first > last || last > CPU_MAX {
             return None;
         }
@@ -35,12 +37,6 @@ pub fn format_cpus(cpus: &[usize]) -> String {
         false => format!("{first}-{last}"),
     });
     shown.collect::<Vec<_>>().join(",")
-}
-
-/// Digits alone: `parse` by itself would also take a sign.
-fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
-    let text = text.trim();
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]

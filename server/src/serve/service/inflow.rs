@@ -90,8 +90,8 @@ impl Inflow {
     }
 
     /// See [`EdgeBody::grant`].
-    pub(super) fn grant(&self, bytes_left: u64) -> Result<(), NoCredit> {
-        self.body.grant(bytes_left)
+    pub(super) fn grant(&self, bytes_left: u64) -> Result<(), Refusal> {
+        self.body.grant(bytes_left).map_err(no_window)
     }
 
     /// See [`EdgeBody::is_held_up`].
@@ -100,8 +100,8 @@ impl Inflow {
     }
 
     /// See [`EdgeBody::park`].
-    pub(super) fn park(&self) -> Result<(), NoCredit> {
-        self.body.park()
+    pub(super) fn park(&self) -> Result<(), Refusal> {
+        self.body.park().map_err(no_window)
     }
 
     /// Reads on into a decoder; `false` once the client sends no more.
@@ -147,6 +147,10 @@ impl Drop for Inflow {
     fn drop(&mut self) {
         self.give_back();
     }
+}
+
+fn no_window(_: NoCredit) -> Refusal {
+    Refusal::new(Reason::Budget, "no window for this chunk just now").retry_after_ms(RETRY_AFTER_MS)
 }
 
 /// Reads on until `next` finds a message's head.

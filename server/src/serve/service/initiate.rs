@@ -41,8 +41,7 @@ impl Source for InitiateDecoder {
     }
 
     fn unread_bytes(&self) -> usize {
-        // Nothing may follow its one message.
-        0
+        InitiateDecoder::unread_bytes(self)
     }
 
     fn missing_bytes(&self) -> u64 {

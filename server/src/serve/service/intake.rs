@@ -22,10 +22,10 @@ use sluice_shard::{
 };
 
 use super::{
-    Failed, RETRY_AFTER_MS, Service, TENANT,
+    Failed, Service, TENANT,
     inflow::{Inflow, Part, Source},
     not_one_message,
-    rate::RateWatch,
+    rate::{RateWatch, too_slow},
 };
 use crate::{
     metrics::{ChunkResult, Level, Stage},
@@ -208,10 +208,6 @@ impl<'a> Intake<'a> {
         source: &mut impl Source,
         cx: &mut Context<'_>,
     ) -> Result<Option<ChunkAck>, Failed> {
-        let no_credit = |_| {
-            Refusal::new(Reason::Budget, "no window for this chunk just now")
-                .retry_after_ms(RETRY_AFTER_MS)
-        };
         match reply {
             StreamReply::Granted { .. } => {
                 // What is here already isn't asked for again.
@@ -220,11 +216,11 @@ impl<'a> Intake<'a> {
                         break;
                     }
                 }
-                inflow.grant(source.missing_bytes()).map_err(no_credit)?;
+                inflow.grant(source.missing_bytes())?;
                 self.granted = true;
             }
             StreamReply::Parked => {
-                inflow.park().map_err(no_credit)?;
+                inflow.park()?;
                 source.unpin();
                 self.parked = true;
             }
@@ -293,12 +289,7 @@ impl<'a> Intake<'a> {
             // here, so it is the window that tells.
             let is_ours = inflow.is_held_up(source.missing_bytes());
             if self.watch.is_slow(self.handed_bytes, minimum, is_ours) {
-                let message = format!("the chunk comes slower than {minimum} bytes a second");
-                return Poll::Ready(
-                    Refusal::new(Reason::Rate, message)
-                        .with("min_bytes_per_second", minimum)
-                        .retry_after_ms(RETRY_AFTER_MS),
-                );
+                return Poll::Ready(too_slow(minimum));
             }
         }
     }

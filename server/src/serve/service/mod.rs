@@ -28,6 +28,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::{HeaderMap, Method as HttpMethod, header::CONTENT_TYPE};
 use sluice_io::{
     edge::request::{EdgeReply, EdgeRequest},
@@ -207,75 +208,71 @@ async fn answer(
     let checked = check(&head);
     // They may be long, and the call may take its time.
     head.headers.clear();
-    let mut inflow = Inflow::new(body);
-    let answered = match (checked, method) {
-        (Err(refusal), _) => Err(Failed::Refused(refusal)),
-        (Ok(()), Method::UploadChunk) => {
+    let inflow = Inflow::new(body);
+    match checked {
+        Ok(()) => dispatch(service, method, call, head, inflow, &mut reply).await,
+        Err(refusal) => tell(service, &mut reply, Err(refusal.into())).await,
+    }
+}
+
+/// Has a request served by whoever serves its method.
+async fn dispatch(
+    service: &Rc<Service>,
+    method: Method,
+    call: Call,
+    mut head: http::request::Parts,
+    mut inflow: Inflow,
+    reply: &mut EdgeReply,
+) -> i32 {
+    let served = match method {
+        Method::UploadChunk => {
             let work = upload_chunk::upload_chunk(service, &call, &mut inflow);
-            until_gone(&mut reply, work).await
+            let answered = until_gone(reply, work).await;
+            return tell(service, reply, answered).await;
         }
-        (Ok(()), Method::UploadChunks) => {
-            return match upload_chunks::upload_chunks(service, inflow, &mut reply).await {
-                Ok(code) => code,
-                // It was answered from its beginning on, so all that is left is that it is over.
-                Err(_gone) => CANCELLED,
-            };
-        }
-        (Ok(()), Method::StreamUploadProgress) => {
-            match progress::stream_upload_progress(service, &call, inflow, &mut reply).await {
-                Ok(code) => return code,
-                Err(failed) => Err(failed),
-            }
-        }
-        (Ok(()), Method::InitiateUpload) => {
+        Method::InitiateUpload => {
             let work = initiate::initiate(service, &call, &mut inflow);
-            until_gone(&mut reply, work).await
+            let answered = until_gone(reply, work).await;
+            return tell(service, reply, answered).await;
         }
-        (
-            Ok(()),
-            Method::CompleteUpload
-            | Method::AbortUpload
-            | Method::GetUploadStatus
-            | Method::ListUploads
-            | Method::ListNodes
-            | Method::GetNode
-            | Method::CreateDrive
-            | Method::GetDrive
-            | Method::ListDrives,
-        ) => {
+        Method::UploadChunks => upload_chunks::upload_chunks(service, inflow, reply).await,
+        Method::StreamUploadProgress => {
+            progress::stream_upload_progress(service, &call, inflow, reply).await
+        }
+        Method::CompleteUpload
+        | Method::AbortUpload
+        | Method::GetUploadStatus
+        | Method::ListUploads
+        | Method::ListNodes
+        | Method::GetNode
+        | Method::CreateDrive
+        | Method::GetDrive
+        | Method::ListDrives => {
             head.extensions.insert(call);
-            match service.generated().serve_unary(head, inflow, &mut reply).await {
-                Ok(code) => return code,
-                Err(failed) => Err(failed),
-            }
+            service.generated().serve_unary(head, inflow, reply).await
         }
         // Generated code would tell the code alone.
-        (Ok(()), Method::Other) if head.uri.path().starts_with(PACKAGE) => {
-            Err(Failed::Refused(unknown_method()))
-        }
-        (Ok(()), Method::Other) => {
-            match service.generated().serve(head, inflow, &mut reply).await {
-                Ok(code) => return code,
-                Err(failed) => Err(failed),
-            }
-        }
+        Method::Other if head.uri.path().starts_with(PACKAGE) => Err(unknown_method().into()),
+        Method::Other => service.generated().serve(head, inflow, reply).await,
     };
-    let answer = match answered {
-        Ok(message) => Ok(message),
-        Err(Failed::Refused(refusal)) => Err(refusal),
+    match served {
+        Ok(code) => code,
+        Err(failed) => tell(service, reply, Err(failed)).await,
+    }
+}
+
+/// Tells an answer of which nothing was sent: its gRPC code.
+async fn tell(service: &Service, reply: &mut EdgeReply, answered: Result<Bytes, Failed>) -> i32 {
+    let (answer, code) = match answered {
+        Ok(message) => (Ok(message), 0),
+        Err(Failed::Refused(refusal)) => {
+            service.metrics.refused(refusal.reason);
+            let code = refusal.code().number();
+            (Err(refusal), code)
+        }
         Err(Failed::Gone) => return CANCELLED,
     };
-    let code = match &answer {
-        Ok(_) => 0,
-        Err(refusal) => {
-            service.metrics.refused(refusal.reason);
-            refusal.code().number()
-        }
-    };
-    match reply::send(reply, &answer).await {
-        Ok(()) => code,
-        Err(_gone) => CANCELLED,
-    }
+    reply::send(reply, &answer).await.map_or(CANCELLED, |()| code)
 }
 
 /// Works on an answer as long as somebody waits for it: else work would pile up behind a store

@@ -36,8 +36,8 @@ use sluice_shard::{
 };
 
 use super::{
-    CANCELLED, Call, Failed, Service, TENANT, generated::read_whole, inflow::Inflow, reply,
-    unreadable, until_gone, view,
+    Call, Failed, Service, TENANT, generated::read_whole, inflow::Inflow, reply, unreadable,
+    until_gone, view,
 };
 
 /// Changes within this time are told as one.
@@ -101,14 +101,11 @@ pub(super) async fn stream_upload_progress(
             Err(refusal) if !begun => return Err(refusal.into()),
             Err(refusal) => {
                 service.metrics.refused(refusal.reason);
-                let code = refusal.code().number();
-                return Ok(reply
-                    .finish(reply::status_headers(&refusal))
-                    .map_or(CANCELLED, |()| code));
+                return Ok(reply::end(reply, Some(&refusal)));
             }
         }
         if told.is_last {
-            return Ok(reply.finish(reply::ok()).map_or(CANCELLED, |()| 0));
+            return Ok(reply::end(reply, None));
         }
     }
 }

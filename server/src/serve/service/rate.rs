@@ -7,12 +7,23 @@ use std::{
 };
 
 use sluice_io::reactor::timer::{self, Sleep};
+use sluice_proto::error::{Reason, Refusal};
+
+use super::RETRY_AFTER_MS;
 
 /// A sender's rate is looked at this often.
 const RATE_TICK: Duration = Duration::from_secs(1);
 
 /// A sender that is too slow for so many looks in a row is cut.
 const SLOW_TICKS_MAX: u32 = 10;
+
+/// Told to a sender that is cut.
+pub(super) fn too_slow(minimum: u64) -> Refusal {
+    let message = format!("the chunk comes slower than {minimum} bytes a second");
+    Refusal::new(Reason::Rate, message)
+        .with("min_bytes_per_second", minimum)
+        .retry_after_ms(RETRY_AFTER_MS)
+}
 
 /// Looks at a sender's rate once a second.
 pub(super) struct RateWatch {

@@ -11,6 +11,8 @@ use sluice_proto::{
     grpc::frame::{encode_grpc_message, encode_status_details},
 };
 
+use super::CANCELLED;
+
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const NOT_GRPC: &[u8] =
     b"This is a gRPC server: calls are POST requests with content-type application/grpc.\n";
@@ -40,10 +42,10 @@ impl From<Gone> for Failed {
 }
 
 /// Sends an answer. An error means that the client is gone, which nobody needs to hear.
-pub(super) async fn send(mut reply: EdgeReply, answer: &Answer) -> Result<(), Gone> {
+pub(super) async fn send(reply: &mut EdgeReply, answer: &Answer) -> Result<(), Gone> {
     match answer {
         Ok(message) => {
-            begin(&mut reply)?;
+            begin(reply)?;
             reply.send(message.clone()).await?;
             reply.finish(ok())?;
         }
@@ -59,8 +61,17 @@ pub(super) fn begin(reply: &mut EdgeReply) -> Result<(), Gone> {
     reply.head(head, false)
 }
 
+/// Ends an answer that has begun: the gRPC code.
+pub(super) fn end(reply: &mut EdgeReply, refusal: Option<&Refusal>) -> i32 {
+    let (trailers, code) = match refusal {
+        None => (ok(), 0),
+        Some(refusal) => (status_headers(refusal), refusal.code().number()),
+    };
+    reply.finish(trailers).map_or(CANCELLED, |()| code)
+}
+
 /// The trailers of an answer that is OK.
-pub(super) fn ok() -> HeaderMap {
+fn ok() -> HeaderMap {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", OK);
     trailers
@@ -94,7 +105,7 @@ fn refused(refusal: &Refusal) -> Response<()> {
 }
 
 /// A refusal as headers, which may also be trailers.
-pub(super) fn status_headers(refusal: &Refusal) -> HeaderMap {
+fn status_headers(refusal: &Refusal) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let status = refusal.to_status();
     headers.insert("grpc-status", HeaderValue::from(status.code));

@@ -4,9 +4,8 @@
 //! bytes are read and dropped, so that the next one can come; within an allowance, as they cost
 //! the network what good ones do.
 
-use std::{future::poll_fn, pin::pin, time::Duration};
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
-use http::HeaderMap;
 use sluice_io::{edge::request::EdgeReply, reactor::timer};
 use sluice_proto::{
     error::{Reason, Refusal},
@@ -15,10 +14,11 @@ use sluice_proto::{
 };
 
 use super::{
-    CANCELLED, Failed, RETRY_AFTER_MS, Service,
+    Failed, Service,
     acks::Acks,
     inflow::{Inflow, Source, read_head},
     intake::{Ends, Intake, Target},
+    rate::too_slow,
     reply,
     upload_chunk::{DATA_BYTES_MAX, header},
 };
@@ -55,20 +55,15 @@ pub(super) async fn upload_chunks(
     if let Some(refusal) = &ended {
         service.metrics.refused(refusal.reason);
     }
-    let trailers = ended.as_ref().map_or_else(reply::ok, reply::status_headers);
-    finish(reply, trailers, ended.map_or(0, |refusal| refusal.code().number()))
-}
-
-fn finish(reply: &mut EdgeReply, trailers: HeaderMap, code: i32) -> Result<i32, Failed> {
-    Ok(reply.finish(trailers).map_or(CANCELLED, |()| code))
+    Ok(reply::end(reply, ended.as_ref()))
 }
 
 /// Tells the answers as they come, until the last.
 async fn tell(reply: &mut EdgeReply, acks: &Acks<'_>) -> Result<(), Failed> {
     loop {
         let next = poll_fn(|cx| match reply.poll_gone(cx) {
-            std::task::Poll::Ready(()) => std::task::Poll::Ready(Err(Failed::Gone)),
-            std::task::Poll::Pending => acks.poll_batch(cx).map(Ok),
+            Poll::Ready(()) => Poll::Ready(Err(Failed::Gone)),
+            Poll::Pending => acks.poll_batch(cx).map(Ok),
         });
         let Some(batch) = next.await? else { return Ok(()) };
         // While the client doesn't read, what comes joins what waits.
@@ -124,10 +119,10 @@ impl Incoming<'_, '_> {
             return Ok(());
         }
         // What came already must not shut the connection's window for other calls.
-        inflow.park().map_err(|_| no_window())?;
+        inflow.park()?;
         self.decoder.unpin();
         poll_fn(|cx| self.acks.poll_room(cx)).await;
-        inflow.grant(0).map_err(|_| no_window())?;
+        inflow.grant(0)?;
         Ok(())
     }
 
@@ -174,13 +169,7 @@ impl Incoming<'_, '_> {
         let within = Duration::from_millis(DROP_MS + rate_ms);
         match timer::deadline(drop_message(&mut self.decoder, inflow), within).await {
             Ok(dropped) => dropped,
-            Err(_elapsed) => {
-                let message = format!("the chunk comes slower than {rate_bytes} bytes a second");
-                let refusal = Refusal::new(Reason::Rate, message)
-                    .with("min_bytes_per_second", rate_bytes)
-                    .retry_after_ms(RETRY_AFTER_MS);
-                Err(refusal.into())
-            }
+            Err(_elapsed) => Err(too_slow(rate_bytes).into()),
         }
     }
 }
@@ -191,16 +180,11 @@ async fn drop_message(decoder: &mut ChunkDecoder, inflow: &mut Inflow) -> Result
             continue;
         }
         inflow.give_back_but(decoder.unread_bytes());
-        inflow.grant(Source::missing_bytes(decoder)).map_err(|_| no_window())?;
+        inflow.grant(Source::missing_bytes(decoder))?;
         if !inflow.read_into(decoder).await? {
             return Ok(ChunkDecoder::finish(decoder)?);
         }
     }
     inflow.give_back_but(decoder.unread_bytes());
     Ok(())
-}
-
-fn no_window() -> Refusal {
-    Refusal::new(Reason::Budget, "no window for this stream just now")
-        .retry_after_ms(RETRY_AFTER_MS)
 }
