@@ -44,7 +44,7 @@ impl EdgeRequest {
         Self {
             head,
             body: EdgeBody { lane, stream, handle: Some(handle) },
-            reply: EdgeReply { respond, stream: None, slot },
+            reply: EdgeReply { respond, stream: None, slot, is_patient: false },
         }
     }
 }
@@ -156,9 +156,16 @@ pub struct EdgeReply {
     respond: h2::server::SendResponse<Bytes>,
     stream: Option<h2::SendStream<Bytes>>,
     slot: Slot,
+    is_patient: bool,
 }
 
 impl EdgeReply {
+    /// Waits for a client that takes nothing for as long as it is there: of an answer that goes
+    /// on by itself, a client may read nothing for a while.
+    pub fn be_patient(&mut self) {
+        self.is_patient = true;
+    }
+
     /// Ready once nobody waits for the answer any more: the client reset the stream, or its
     /// connection is gone.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -181,7 +188,8 @@ impl EdgeReply {
     /// Sends bytes, as fast as the client takes them.
     ///
     /// # Errors
-    /// [`Gone`], also when the client takes nothing for too long.
+    /// [`Gone`], also when the client takes nothing for too long, unless this is
+    /// [patient](Self::be_patient).
     ///
     /// # Panics
     /// Before [`head`](Self::head).
@@ -192,6 +200,7 @@ impl EdgeReply {
             let capacity = poll_fn(|cx| stream.poll_capacity(cx));
             let capacity = match poll_once(capacity).await {
                 Some(capacity) => capacity,
+                None if self.is_patient => poll_fn(|cx| stream.poll_capacity(cx)).await,
                 None => {
                     let capacity = poll_fn(|cx| stream.poll_capacity(cx));
                     let patience = Duration::from_millis(self.slot.0.borrow().reply_ms_max());

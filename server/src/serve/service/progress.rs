@@ -92,6 +92,8 @@ pub(super) async fn stream_upload_progress(
         match told.answer {
             Ok(message) => {
                 if !begun {
+                    // It is told the latest whenever it reads again.
+                    reply.be_patient();
                     reply::begin(reply)?;
                     begun = true;
                 }

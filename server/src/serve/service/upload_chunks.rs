@@ -34,6 +34,8 @@ pub(super) async fn upload_chunks(
     mut inflow: Inflow,
     reply: &mut EdgeReply,
 ) -> Result<i32, Failed> {
+    // Simple clients write all before they read any.
+    reply.be_patient();
     reply::begin(reply)?;
     let acks = Acks::default();
     let reading = async {
