@@ -1,16 +1,6 @@
-//! The `sluice-bench` command: load against a running server, measured and verified.
+//! The `sluice-bench` command.
 
-mod clock;
-mod command;
-mod load;
-mod payload;
-mod plan;
-mod process;
-mod report;
-mod server;
-mod variant;
-
-use command::Exit;
+use sluice_bench::command::{self, Exit};
 
 // As the server: the C library's allocator would make the client dear, and a client-bound run
 // says nothing of the server.

@@ -1,0 +1,17 @@
+//! Load, peers, runs and reports: what proves how fast Sluice is.
+//!
+//! `sluice-bench` is the command; micro-benchmarks lie in `benches`. Nothing imports this crate.
+
+pub mod command;
+pub mod job;
+pub mod outcome;
+pub mod result;
+
+mod clock;
+mod load;
+mod payload;
+mod plan;
+mod process;
+mod report;
+mod server;
+mod variant;
