@@ -5,6 +5,7 @@
 pub mod command;
 pub mod job;
 pub mod outcome;
+pub mod peer;
 pub mod result;
 
 mod clock;

@@ -1,0 +1,100 @@
+//! How each peer is set, as the report shows it.
+
+use std::collections::BTreeMap;
+
+/// Bytes of the buffer that a sink receives into.
+pub const SINK_BUFFER_BYTES: usize = 1 << 20;
+
+/// Buffers that a connection of the rotating sink holds messages in, by turns.
+pub const ROTATING_BUFFERS: usize = 4;
+
+/// Largest message that a peer takes: more than a chunk of 128 MiB with all that is around it.
+pub const MESSAGE_BYTES_MAX: usize = (128 << 20) + (64 << 10);
+
+/// HTTP/2 as the tuned tonic has it.
+pub const STREAM_WINDOW_BYTES: u32 = 16 << 20;
+/// See [`STREAM_WINDOW_BYTES`].
+pub const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
+/// See [`STREAM_WINDOW_BYTES`].
+pub const FRAME_BYTES_MAX: u32 = 1 << 20;
+
+/// Who may write to SeaweedFS: it serves on loopback, for as long as a run takes.
+const S3_KEY: &str = "sluice-bench";
+const S3_SECRET: &str = "sluice-bench-secret";
+
+/// What clients of SeaweedFS are told.
+pub fn s3_access() -> BTreeMap<String, String> {
+    map(&[("access_key", S3_KEY), ("secret_key", S3_SECRET), ("bucket", "bench")])
+}
+
+/// Settings of a kind of server; none for what isn't known.
+pub fn of_server(kind: &str) -> BTreeMap<String, String> {
+    let shared = ("message limit", "128 MiB + 64 KiB");
+    match kind {
+        "tonic-stock" => map(&[
+            ("runtime", "tokio, multi-thread, as #[tokio::main] makes it"),
+            ("allocator", "the C library's"),
+            ("HTTP/2", "tonic's defaults"),
+            ("checksums", "none: bytes are counted and dropped"),
+            shared,
+        ]),
+        "tonic-tuned" => map(&[
+            ("runtime", "tokio, current_thread"),
+            ("allocator", "mimalloc"),
+            ("stream window", "16 MiB"),
+            ("connection window", "64 MiB"),
+            ("largest frame", "1 MiB"),
+            ("adaptive window", "off"),
+            ("TCP_NODELAY", "on"),
+            ("payload", "Bytes: shared with the message, not copied"),
+            ("checksums", "none: bytes are counted and dropped"),
+            shared,
+        ]),
+        "sink" => map(&[
+            ("threads", "one a connection, blocking recv"),
+            ("buffer", "1 MiB, one a connection, reused"),
+        ]),
+        "sink-rotating" => map(&[
+            ("threads", "one a connection, blocking recv"),
+            ("buffers", "4 of a message's size a connection, touched before, used in turn"),
+        ]),
+        "sink-glommio" => map(&[
+            ("executor", "one, pinned"),
+            ("buffer", "1 MiB, one a connection, reused"),
+            ("SO_RCVLOWAT", "what a message lacks, 1 MiB at most"),
+        ]),
+        "tusd" => map(&[
+            ("storage", "filestore, local disk"),
+            ("hooks, metrics", "off"),
+            ("rest", "defaults"),
+        ]),
+        "seaweedfs" => map(&[
+            ("process", "weed server: master, volume, filer and S3 in one"),
+            ("volumes", "1 GiB each, made as needed"),
+            ("telemetry", "off"),
+            ("rest", "defaults"),
+        ]),
+        _ => BTreeMap::new(),
+    }
+}
+
+/// Settings of a kind of client; none for what isn't known.
+pub fn of_client(kind: &str) -> BTreeMap<String, String> {
+    match kind {
+        "tus" => map(&[("HTTP", "1.1, kept alive"), ("calls", "POST, PATCH a chunk, HEAD")]),
+        "s3" => map(&[
+            ("library", "boto3"),
+            ("objects below 16 MiB", "put_object"),
+            ("others", "upload_part, a part a chunk"),
+        ]),
+        "grpc-go" => map(&[("library", "grpc-go"), ("rest", "defaults but the message limit")]),
+        "grpc-java" => map(&[("library", "grpc-java, Netty"), ("rest", "defaults")]),
+        "grpc-python" => map(&[("library", "grpcio, threads"), ("rest", "defaults")]),
+        "ghz" => map(&[("tool", "ghz"), ("call", "InitiateUpload with the payload inside")]),
+        _ => BTreeMap::new(),
+    }
+}
+
+fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
+}
