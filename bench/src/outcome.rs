@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer as _, V2Serializer};
 use serde::{Deserialize, Serialize};
 
 /// Latencies in microseconds: an `hdrhistogram` of 1 µs to 1 h and 3 digits, serialised as V2 in
@@ -9,6 +13,22 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Histogram64(pub String);
+
+impl Histogram64 {
+    /// Writes one down.
+    pub fn of(latencies_us: &Histogram<u64>) -> Self {
+        let mut bytes = Vec::new();
+        let written = V2Serializer::new().serialize(latencies_us, &mut bytes);
+        written.expect("memory takes all, and counts are below i64::MAX");
+        Self(STANDARD.encode(bytes))
+    }
+
+    /// Reads it; none if it is empty, or no histogram.
+    pub fn read(&self) -> Option<Histogram<u64>> {
+        let bytes = STANDARD.decode(&self.0).ok().filter(|bytes| !bytes.is_empty())?;
+        Deserializer::new().deserialize(&mut bytes.as_slice()).ok()
+    }
+}
 
 /// What came in one second of the measured time.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -61,4 +81,18 @@ pub struct Outcome {
     pub series: Vec<Second>,
     /// What a reader should know: settings that this client doesn't have, say.
     pub notes: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_histogram_is_read_as_it_was_written() {
+        let mut latencies = Histogram::new_with_bounds(1, 3_600_000_000, 3).unwrap();
+        latencies.record_n(1_500, 3).unwrap();
+        assert_eq!(Histogram64::of(&latencies).read(), Some(latencies));
+        assert_eq!(Histogram64::default().read(), None);
+        assert_eq!(Histogram64("AAAA".into()).read(), None);
+    }
 }

@@ -114,6 +114,9 @@ pub struct Repeat {
     pub samples: Vec<Sample>,
     /// Memory before idle uploads were opened, if there were any.
     pub rss_before_idle_bytes: Option<u64>,
+    /// Memory after that, before the load.
+    #[serde(default)]
+    pub rss_after_idle_bytes: Option<u64>,
     /// Why the client may have been the limit.
     pub client_bound: Option<String>,
 }
@@ -127,6 +130,9 @@ pub struct RunResult {
     pub about: String,
     /// Kind of server.
     pub server: String,
+    /// Its shards, or CPUs.
+    #[serde(default)]
+    pub shards: usize,
     /// Its settings, and what was compiled in, as far as they matter.
     pub settings: BTreeMap<String, String>,
     /// Its command line.
