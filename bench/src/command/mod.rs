@@ -2,6 +2,7 @@
 
 mod compare;
 mod exit;
+mod peer;
 mod upload;
 
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use clap::{Parser, Subcommand};
 use serde::Serialize;
 
 pub use exit::Exit;
+pub use peer::run_tonic_stock;
 
 /// Puts load on a Sluice server, and tells what it came to.
 #[derive(Debug, Parser)]
@@ -26,6 +28,11 @@ enum Command {
     Upload(upload::Arguments),
     /// Starts servers, one at a time and by turns, puts the same load on each, and compares.
     Compare(compare::Arguments),
+    /// Serves as one of those that Sluice is held against.
+    Peer(peer::Arguments),
+    /// Tells when the server that began this serves.
+    #[command(hide = true)]
+    Announce(peer::Announced),
 }
 
 /// Runs the command whose words are `arguments`, the program's name first.
@@ -33,14 +40,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     match Cli::try_parse_from(arguments) {
         Ok(Cli { command: Command::Upload(arguments) }) => upload::run(&arguments),
         Ok(Cli { command: Command::Compare(arguments) }) => compare::run(&arguments),
-        Err(error) => {
-            // Help and version are errors of clap too, and go to stdout.
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
-            // Nowhere is left to say that the terminal is gone.
-            let _ = error.print();
-            exit
-        }
+        Ok(Cli { command: Command::Peer(arguments) }) => peer::run(&arguments),
+        Ok(Cli { command: Command::Announce(arguments) }) => peer::announce(&arguments),
+        Err(error) => misread(&error),
     }
+}
+
+fn misread(error: &clap::Error) -> Exit {
+    // Help and version are errors of clap too, and go to stdout.
+    let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+    // Nowhere is left to say that the terminal is gone.
+    let _ = error.print();
+    exit
 }
 
 /// Prints a result to stdout: as a line of JSON, or as the text for people.

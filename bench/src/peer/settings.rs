@@ -27,6 +27,16 @@ pub fn s3_access() -> BTreeMap<String, String> {
     map(&[("access_key", S3_KEY), ("secret_key", S3_SECRET), ("bucket", "bench")])
 }
 
+/// The file by which SeaweedFS knows them.
+pub fn s3_identities() -> String {
+    let credentials = serde_json::json!([{ "accessKey": S3_KEY, "secretKey": S3_SECRET }]);
+    let actions = ["Admin", "Read", "List", "Tagging", "Write"];
+    let identity = serde_json::json!({
+        "name": S3_KEY, "credentials": credentials, "actions": actions,
+    });
+    serde_json::json!({ "identities": [identity] }).to_string()
+}
+
 /// Settings of a kind of server; none for what isn't known.
 pub fn of_server(kind: &str) -> BTreeMap<String, String> {
     let shared = ("message limit", "128 MiB + 64 KiB");
@@ -65,12 +75,12 @@ pub fn of_server(kind: &str) -> BTreeMap<String, String> {
         ]),
         "tusd" => map(&[
             ("storage", "filestore, local disk"),
-            ("hooks, metrics", "off"),
+            ("metrics, log of each request", "off"),
             ("rest", "defaults"),
         ]),
         "seaweedfs" => map(&[
             ("process", "weed server: master, volume, filer and S3 in one"),
-            ("volumes", "1 GiB each, made as needed"),
+            ("volumes", "1 GiB each, 64 at most"),
             ("telemetry", "off"),
             ("rest", "defaults"),
         ]),

@@ -1,0 +1,123 @@
+//! `sluice-bench peer`, and the program of stock tonic.
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+
+use clap::{Args, Parser};
+
+use crate::command::{Exit, misread};
+use crate::peer::catalog;
+use crate::peer::product::{self, Product};
+use crate::peer::sink::{self, Keep};
+use crate::peer::tonic_server::{self, Tonic};
+use crate::peer::{reactor_sink, settings};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Which: tonic-tuned, sink, sink-rotating, sink-glommio, tusd or seaweedfs.
+    kind: String,
+    #[command(flatten)]
+    place: Place,
+    /// The CPU that sink-glommio pins itself to; the others are pinned from outside.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    cpu: usize,
+    /// Where products store; the folder must be theirs alone.
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Place {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Prints how it is set, as JSON, and ends.
+    #[arg(long)]
+    settings: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Announced {
+    address: SocketAddr,
+    url: String,
+}
+
+/// Serves as tonic does by default, all bytes counted and dropped.
+#[derive(Debug, Parser)]
+#[command(name = "sluice-bench-tonic-stock", version)]
+struct Stock {
+    #[command(flatten)]
+    place: Place,
+}
+
+pub fn run(arguments: &Arguments) -> Exit {
+    let Arguments { kind, place, cpu, data_dir } = arguments;
+    let listen = place.listen;
+    start(kind, place, || match kind.as_str() {
+        "tonic-tuned" => tonic_server::serve(Tonic::Tuned, listen, listening),
+        "sink" => run_sink(listen, Keep::Nothing),
+        "sink-rotating" => run_sink(listen, Keep::Message),
+        "sink-glommio" => Ok(reactor_sink::serve(listen, *cpu, listening)?),
+        "tusd" => run_product(Product::Tusd, "bin/tusd", listen, data_dir.as_ref()),
+        "seaweedfs" => run_product(Product::SeaweedFs, "bin/weed", listen, data_dir.as_ref()),
+        _ => Err(format!("no peer is called {kind:?} here").into()),
+    })
+}
+
+/// Runs the program whose words are `arguments`, its name first.
+pub fn run_tonic_stock(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    match Stock::try_parse_from(arguments) {
+        Ok(Stock { place }) => start("tonic-stock", &place, || {
+            tonic_server::serve(Tonic::Stock, place.listen, listening)
+        }),
+        Err(error) => misread(&error),
+    }
+}
+
+pub fn announce(arguments: &Announced) -> Exit {
+    tell(product::announce(arguments.address, &arguments.url).map_err(Into::into))
+}
+
+fn start(kind: &str, place: &Place, serve: impl FnOnce() -> Result<(), Box<dyn Error>>) -> Exit {
+    let settings = settings::of_server(kind);
+    let shown = serde_json::to_string(&settings).expect("text keys and values are JSON");
+    if place.settings {
+        println!("{shown}");
+        return Exit::Done;
+    }
+    eprintln!("{kind}: {shown}");
+    tell(serve())
+}
+
+fn tell(ended: Result<(), Box<dyn Error>>) -> Exit {
+    match ended {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            eprintln!("sluice-bench: {error}");
+            Exit::Failed
+        }
+    }
+}
+
+fn listening(address: SocketAddr) {
+    println!("listening {address}");
+}
+
+fn run_sink(listen: SocketAddr, keep: Keep) -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind(listen)?;
+    listening(listener.local_addr()?);
+    Ok(sink::serve(&listener, keep)?)
+}
+
+fn run_product(
+    product: Product,
+    program: &str,
+    listen: SocketAddr,
+    data_dir: Option<&PathBuf>,
+) -> Result<(), Box<dyn Error>> {
+    let data_dir = data_dir.ok_or("--data-dir is needed")?;
+    let program = catalog::tools().join(program);
+    Ok(product::become_one(product, &program, listen, data_dir)?)
+}
