@@ -7,6 +7,8 @@ pub mod job;
 pub mod outcome;
 pub mod peer;
 pub mod result;
+pub mod run;
+pub mod suite;
 
 mod clock;
 mod load;

@@ -122,7 +122,7 @@ pub struct Repeat {
 }
 
 /// A run and its repeats.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
     /// Its name in the suite.
     pub name: String,

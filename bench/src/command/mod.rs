@@ -3,6 +3,8 @@
 mod compare;
 mod exit;
 mod peer;
+mod suite;
+mod suite_text;
 mod upload;
 
 use std::ffi::OsString;
@@ -33,6 +35,8 @@ enum Command {
     /// Tells when the server that began this serves.
     #[command(hide = true)]
     Announce(peer::Announced),
+    /// Runs a suite: starts servers and clients by turns, measures, and judges its gates.
+    Suite(suite::Arguments),
 }
 
 /// Runs the command whose words are `arguments`, the program's name first.
@@ -42,6 +46,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Cli { command: Command::Compare(arguments) }) => compare::run(&arguments),
         Ok(Cli { command: Command::Peer(arguments) }) => peer::run(&arguments),
         Ok(Cli { command: Command::Announce(arguments) }) => peer::announce(&arguments),
+        Ok(Cli { command: Command::Suite(arguments) }) => suite::run(&arguments),
         Err(error) => misread(&error),
     }
 }
