@@ -12,8 +12,6 @@ pub mod suite;
 
 mod clock;
 mod load;
-mod payload;
-mod plan;
 mod process;
 mod report;
 mod server;

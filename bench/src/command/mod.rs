@@ -2,6 +2,7 @@
 
 mod compare;
 mod exit;
+mod load;
 mod peer;
 mod suite;
 mod suite_text;
@@ -30,6 +31,9 @@ enum Command {
     Upload(upload::Arguments),
     /// Starts servers, one at a time and by turns, puts the same load on each, and compares.
     Compare(compare::Arguments),
+    /// Puts on the load that standard input describes (a job, as JSON), and tells what it came to:
+    /// lines `begin` and `end` around the measured time, then the outcome as one line of JSON.
+    Load(load::Arguments),
     /// Serves as one of those that Sluice is held against.
     Peer(peer::Arguments),
     /// Tells when the server that began this serves.
@@ -44,6 +48,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     match Cli::try_parse_from(arguments) {
         Ok(Cli { command: Command::Upload(arguments) }) => upload::run(&arguments),
         Ok(Cli { command: Command::Compare(arguments) }) => compare::run(&arguments),
+        Ok(Cli { command: Command::Load(arguments) }) => load::run(&arguments),
         Ok(Cli { command: Command::Peer(arguments) }) => peer::run(&arguments),
         Ok(Cli { command: Command::Announce(arguments) }) => peer::announce(&arguments),
         Ok(Cli { command: Command::Suite(arguments) }) => suite::run(&arguments),

@@ -1,16 +1,16 @@
 //! `sluice-bench upload`.
 
+use std::collections::BTreeMap;
+use std::io;
 use std::time::Duration;
 
 use clap::Args;
 use sluice_proto::units;
-use tokio::runtime::Builder;
 
 use crate::command::{Exit, show};
-use crate::load::{Amount, Links, Load, UploadError};
-use crate::payload::Payload;
-use crate::plan::Plan;
-use crate::process::{self, Watch};
+use crate::job::{Job, Load, Route, Size, Time};
+use crate::load::{self, Kind, Mark};
+use crate::process::{self, Cpu, Memory, Watch};
 use crate::report::{self, Cpus, Report, Setup};
 
 #[derive(Debug, Args)]
@@ -46,15 +46,15 @@ pub struct LoadFlags {
     /// Connections to the server, and to each owner that it names.
     #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = count())]
     connections: u32,
-    /// Uploads one after the other, at each of those places.
-    #[arg(long, value_name = "COUNT", default_value_t = 8, value_parser = count())]
-    rounds: u32,
-    /// Time in which new uploads begin, instead of a number of rounds.
-    #[arg(long, value_name = "TIME", conflicts_with = "rounds", value_parser = duration)]
-    duration: Option<Duration>,
-    /// Rounds before, which aren't measured.
-    #[arg(long, value_name = "COUNT", default_value_t = 1)]
-    warm_up: u32,
+    /// How long is measured.
+    #[arg(long, value_name = "TIME", default_value = "3 s", value_parser = duration)]
+    duration: Duration,
+    /// Ends the measured time when so much is acked, if that is earlier.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    total: Option<u64>,
+    /// Load before, which isn't measured.
+    #[arg(long, value_name = "TIME", default_value = "500 ms", value_parser = duration)]
+    warm_up: Duration,
     /// Sends every chunk to --server, instead of the address that its owner tells.
     #[arg(long)]
     no_endpoints: bool,
@@ -77,26 +77,19 @@ fn duration(text: &str) -> Result<Duration, &'static str> {
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Nothing was tried.
-    #[error("{0}")]
-    Usage(String),
     /// The server can't be started or watched, or no thread can be made.
     #[error("{0}")]
-    Process(#[from] std::io::Error),
-    /// An upload didn't come out: the run doesn't count.
-    #[error(transparent)]
-    Upload(#[from] UploadError),
+    Process(#[from] io::Error),
+    /// Something didn't come out: the run doesn't count.
+    #[error("the run doesn't count: {0}")]
+    Failed(String),
 }
 
 impl RunError {
     /// Tells it to whoever runs the command.
     pub fn tell(&self) -> Exit {
         eprintln!("sluice-bench: {self}");
-        match self {
-            Self::Usage(_) => Exit::Usage,
-            Self::Process(_) => Exit::Failed,
-            Self::Upload(error) => Exit::of(error),
-        }
+        Exit::Failed
     }
 }
 
@@ -119,32 +112,72 @@ pub fn measure(
     flags: &LoadFlags,
     server_pid: Option<u32>,
 ) -> Result<Report, RunError> {
-    let plan = Plan::new(flags.upload_size, flags.chunk_size).map_err(RunError::Usage)?;
-    let payload = Payload::generate(plan);
-    let runtime = Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let connections = flags.connections as usize;
-        let links = Links::new(server, connections, !flags.no_endpoints)
-            .map_err(|error| RunError::Usage(format!("--server {server}: {error}")))?;
-        let load = Load::new(links, payload, flags.uploads as usize, flags.parallel as usize);
-        load.run(Amount::Rounds(flags.warm_up.into())).await?;
-        let watch = server_pid.map(Watch::start).transpose()?;
-        let before = process::cpu("self")?;
-        let amount = flags.duration.map_or(Amount::Rounds(flags.rounds.into()), Amount::Duration);
-        let outcome = load.run(amount).await?;
-        let client = process::cpu("self")?.since(&before);
-        let server_took = watch.map(Watch::finish).transpose()?;
-        Ok(Report::new(setup(server, flags, plan), &outcome, cpus(), client, server_took))
-    })
+    let job = Job { address: server.to_owned(), load: flags.load(), extra: BTreeMap::new() };
+    let mut measured = Measured { server_pid, ..Default::default() };
+    let mut looked = Ok(());
+    let outcome = load::run(Kind::Own, &job, &mut |mark| {
+        if looked.is_ok() {
+            looked = measured.look(mark);
+        }
+    });
+    if let Some(why) = outcome.failed {
+        return Err(RunError::Failed(why));
+    }
+    looked?;
+    Ok(Report::new(setup(server, flags), &outcome, cpus(), measured.client, measured.server))
 }
 
-fn setup(server: &str, flags: &LoadFlags, plan: Plan) -> Setup {
+/// What both sides took in the measured time.
+#[derive(Default)]
+struct Measured {
+    server_pid: Option<u32>,
+    at_begin: Cpu,
+    watch: Option<Watch>,
+    client: Cpu,
+    server: Option<(Cpu, Memory)>,
+}
+
+impl Measured {
+    fn look(&mut self, mark: Mark) -> io::Result<()> {
+        match mark {
+            Mark::Begin => {
+                self.watch = self.server_pid.map(Watch::start).transpose()?;
+                self.at_begin = process::cpu("self")?;
+            }
+            Mark::End => {
+                self.client = process::cpu("self")?.since(&self.at_begin);
+                self.server = self.watch.take().map(Watch::finish).transpose()?;
+            }
+            Mark::BeforeIdle | Mark::Idle => {}
+        }
+        Ok(())
+    }
+}
+
+impl LoadFlags {
+    fn load(&self) -> Load {
+        Load {
+            connections: self.connections as usize,
+            uploads: self.uploads as usize,
+            upload_size: Size(self.upload_size),
+            chunk_size: Size(self.chunk_size),
+            parallel: self.parallel as usize,
+            route: if self.no_endpoints { Route::Shared } else { Route::Owner },
+            warm_up: Time(self.warm_up),
+            duration: Time(self.duration),
+            total_size: self.total.map(Size),
+            ..Default::default()
+        }
+    }
+}
+
+fn setup(server: &str, flags: &LoadFlags) -> Setup {
     Setup {
         r#loop: "closed",
         server: server.to_owned(),
         uploads: flags.uploads as usize,
-        upload_bytes: plan.upload_bytes,
-        chunk_bytes: plan.chunk_bytes,
+        upload_bytes: flags.upload_size,
+        chunk_bytes: flags.chunk_size,
         parallel: flags.parallel as usize,
         connections: flags.connections as usize,
         follow_owners: !flags.no_endpoints,

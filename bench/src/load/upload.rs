@@ -1,38 +1,38 @@
 //! One upload: opened, sent chunk by chunk, awaited and verified.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sluice_proto::checksum::Crc64Nvme;
-use sluice_proto::client::RetryPolicy;
-use sluice_proto::error::ReceivedRefusal;
 use sluice_proto::pb::{self, UploadState};
-use tokio::task::JoinSet;
-use tonic::{Response, Status};
 
 use crate::clock::now;
-use crate::load::links::{Links, Service};
-use crate::load::refusal::Refused;
-use crate::load::tally::Tally;
-use crate::payload::{Chunk, Payload};
+use crate::job;
+use crate::load::links::Lanes;
+use crate::load::meter::Ack;
+use crate::load::order::Numbers;
+use crate::load::payload::Payload;
+use crate::load::route;
+use crate::load::run::Run;
+use crate::load::wire::{CallError, Wire};
 
 /// How often an upload is asked after whose end takes longer than the server waits.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
-/// Backoff beside what the server asks for: short, since a closed loop lives from pressing on.
-const RETRY: RetryPolicy =
-    RetryPolicy { base: Duration::from_millis(10), max: Duration::from_secs(1), attempts: 200 };
+/// Every call that carries no chunk is answered in less, or never will be.
+const CONTROL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why an upload did not come out, and the run doesn't count.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
-    /// Refused for good, or too often.
-    #[error("{call} was refused: {refusal}")]
-    Refused {
+    /// Refused for good or too often, or never answered.
+    #[error("{name}: {error}")]
+    Call {
         /// The RPC.
-        call: &'static str,
+        name: &'static str,
         /// Why.
-        refusal: Box<ReceivedRefusal>,
+        error: CallError,
     },
     /// The object isn't what was sent.
     #[error("{upload_id} is stored as {stored}, and was sent as {sent}")]
@@ -52,193 +52,165 @@ pub enum UploadError {
         /// As what.
         state: UploadState,
     },
+    /// There is no way to where its chunks should go.
+    #[error("no way to an owner: {0}")]
+    Unreachable(#[from] std::io::Error),
+    /// Chunks should go to another owner, and there is none.
+    #[error("there is no other owner to send chunks to")]
+    OneOwner,
 }
 
-/// What every upload of a run shares.
+/// An upload that is open.
 #[derive(Debug)]
-pub struct Shared {
-    /// Ways to the server.
-    pub links: Links,
-    /// What is sent.
-    pub payload: Payload,
-    /// Chunks of one upload in flight at most.
-    pub parallel: usize,
-    /// What came of it.
-    pub tally: Mutex<Tally>,
+pub struct Upload {
+    id: String,
+    payload: Rc<Payload>,
+    /// Where its chunks go.
+    lanes: Lanes,
+    numbers: RefCell<Numbers>,
+    unacked: Cell<u32>,
+    started: Instant,
 }
 
-impl Shared {
-    fn count(&self, what: impl FnOnce(&mut Tally)) {
-        what(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner));
+impl Upload {
+    /// Opens the next one, over the lane of this number.
+    pub async fn open(run: &Run, lane: u64) -> Result<Self, UploadError> {
+        let started = now();
+        let (nth, payload) = run.next_upload();
+        let opened = initiate(run, nth, &payload, lane).await?;
+        let lanes = route::lanes(run, &opened.endpoints, nth).await?;
+        let chunks = payload.plan().chunks();
+        let numbers = RefCell::new(Numbers::new(chunks, run.load.order, nth));
+        let unacked = Cell::new(chunks);
+        Ok(Self { id: opened.upload_id, payload, lanes, numbers, unacked, started })
     }
 
-    /// Sends a call until it is answered, refused for good, or was tried too often.
-    async fn call<T, F>(&self, call: &'static str, send: impl Fn() -> F) -> Result<T, UploadError>
-    where
-        F: Future<Output = Result<Response<T>, Status>>,
-    {
-        let mut attempt = 1;
-        loop {
-            let refused = match send().await {
-                Ok(response) => return Ok(response.into_inner()),
-                Err(status) => Refused::read(&status),
-            };
-            let repeat = refused.may_repeat && attempt < RETRY.attempts;
-            self.count(|tally| tally.refused(refused.name(), repeat));
-            if !repeat {
-                return Err(UploadError::Refused { call, refusal: refused.refusal.into() });
-            }
-            let random = getrandom::u32().unwrap_or(u32::MAX);
-            tokio::time::sleep(RETRY.wait(attempt, refused.refusal.retry_after, random)).await;
-            attempt += 1;
-        }
+    /// The number of the chunk that should be sent next; none when all are on their way.
+    pub fn next_number(&self) -> Option<u32> {
+        self.numbers.borrow_mut().next()
     }
-}
 
-/// Runs upload number `nth` of a run to its verified end.
-///
-/// # Errors
-/// Why there is no such object.
-pub async fn upload(shared: &Arc<Shared>, nth: u64) -> Result<(), UploadError> {
-    let started = now();
-    let plan = shared.payload.plan();
-    let opened = open(shared, nth).await?;
-    let service = shared.links.owner(&opened.endpoints, nth);
-    send_chunks(shared, &service, &opened.upload_id).await?;
-    let object = end(shared, &service, &opened.upload_id).await?;
-    verify(&shared.payload, &opened.upload_id, &object)?;
-    shared.count(|tally| tally.upload_verified(plan.upload_bytes, now() - started));
-    Ok(())
-}
-
-async fn open(shared: &Shared, nth: u64) -> Result<pb::InitiateUploadResponse, UploadError> {
-    let plan = shared.payload.plan();
-    let request = pb::InitiateUploadRequest {
-        filename: format!("bench-{nth}"),
-        expected_size_bytes: Some(plan.upload_bytes as i64),
-        chunk_size_bytes: plan.chunk_bytes as i64,
-        ..Default::default()
-    };
-    let send = || {
-        let (mut service, request) = (shared.links.any(nth), request.clone());
-        async move { service.initiate_upload(request).await }
-    };
-    shared.call("InitiateUpload", send).await
-}
-
-async fn send_chunks(
-    shared: &Arc<Shared>,
-    service: &Service,
-    upload_id: &str,
-) -> Result<(), UploadError> {
-    let mut flying = JoinSet::new();
-    for number in 0..shared.payload.plan().chunks() {
-        if flying.len() == shared.parallel {
-            land(flying.join_next().await)?;
-        }
-        let (shared, service, upload_id) = (shared.clone(), service.clone(), upload_id.to_owned());
-        flying.spawn(async move {
-            let chunk = shared.payload.chunk(number);
-            send_chunk(&shared, &service, upload_id, chunk).await
-        });
+    /// Bytes of a chunk.
+    pub fn length_of(&self, number: u32) -> u64 {
+        self.payload.plan().length_of(number)
     }
-    while !flying.is_empty() {
-        land(flying.join_next().await)?;
-    }
-    Ok(())
-}
 
-fn land(
-    landed: Option<Result<Result<(), UploadError>, tokio::task::JoinError>>,
-) -> Result<(), UploadError> {
-    let landed = landed.expect("asked only while chunks are in flight");
-    landed.expect("a chunk's task neither panics nor is aborted while it is awaited")
-}
-
-async fn send_chunk(
-    shared: &Shared,
-    service: &Service,
-    upload_id: String,
-    chunk: Chunk,
-) -> Result<(), UploadError> {
-    let request = pb::UploadChunkRequest {
-        upload_id,
-        chunk_number: chunk.number as i32,
-        crc64nvme: Bytes::copy_from_slice(&chunk.crc64nvme.to_be_bytes()),
-        data: chunk.data,
-        ..Default::default()
-    };
-    let started = now();
-    let send = || {
-        let (mut service, request) = (service.clone(), request.clone());
-        async move { service.upload_chunk(request).await }
-    };
-    let ack = shared.call("UploadChunk", send).await?;
-    let took = now() - started;
-    let ending = !matches!(ack.state(), UploadState::Pending | UploadState::Uploading);
-    shared.count(|tally| tally.acked(took, ending, ack.duplicate));
-    Ok(())
-}
-
-async fn end(
-    shared: &Shared,
-    service: &Service,
-    upload_id: &str,
-) -> Result<pb::ObjectInfo, UploadError> {
-    let request = pb::CompleteUploadRequest {
-        upload_id: upload_id.to_owned(),
-        total_chunks: Some(shared.payload.plan().chunks() as i32),
-        ..Default::default()
-    };
-    loop {
-        let send = || {
-            let (mut service, request) = (service.clone(), request.clone());
-            async move { service.complete_upload(request).await }
-        };
-        let answer = shared.call("CompleteUpload", send).await?;
-        match (answer.state(), answer.object) {
-            (UploadState::Completed, Some(object)) => return Ok(object),
-            (UploadState::Completing, _) => tokio::time::sleep(POLL_INTERVAL).await,
-            (state, _) => {
-                return Err(UploadError::Ended { upload_id: upload_id.to_owned(), state });
-            }
-        }
-    }
-}
-
-fn verify(payload: &Payload, upload_id: &str, object: &pb::ObjectInfo) -> Result<(), UploadError> {
-    let sent = (payload.plan().upload_bytes as i64, Some(payload.crc64nvme()));
-    let stored = (object.size_bytes, Crc64Nvme::from_wire(&object.crc64nvme));
-    if sent == stored {
-        return Ok(());
-    }
-    let tell = |(bytes, sum): (i64, Option<u64>)| match sum {
-        Some(sum) => format!("{bytes} bytes of CRC-64/NVME {sum:016x}"),
-        None => format!("{bytes} bytes without a CRC-64/NVME"),
-    };
-    let (stored, sent) = (tell(stored), tell(sent));
-    Err(UploadError::Mismatch { upload_id: upload_id.to_owned(), stored, sent })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::Plan;
-
-    #[test]
-    fn another_size_sum_or_none_is_a_mismatch() {
-        let payload = Payload::generate(Plan::new(1_000, 300).unwrap());
-        let object = |size_bytes, sum: &[u8]| pb::ObjectInfo {
-            size_bytes,
-            crc64nvme: Bytes::copy_from_slice(sum),
+    /// Sends a chunk until it is acked. Gives whether all of the upload's now are.
+    pub async fn send(&self, run: &Run, chunk: Sending) -> Result<bool, UploadError> {
+        let number = chunk.number;
+        let is_last = number == self.payload.plan().chunks() - 1;
+        let mut header = pb::UploadChunkRequest {
+            upload_id: self.id.clone(),
+            chunk_number: number as i32,
+            // The others say so by CompleteUpload; this one is to be known at once.
+            is_last: is_last && run.load.order == job::Order::LastFirst,
             ..Default::default()
         };
-        let right = payload.crc64nvme().to_be_bytes();
-        assert!(verify(&payload, "u", &object(1_000, &right)).is_ok());
-        let wrong = (payload.crc64nvme() ^ 1).to_be_bytes();
-        for object in [object(999, &right), object(1_000, &wrong), object(1_000, b"")] {
-            let error = verify(&payload, "u", &object).unwrap_err();
-            assert!(matches!(error, UploadError::Mismatch { .. }), "{error}");
+        if run.load.checksums {
+            let sum = self.payload.crc64nvme_of(number);
+            header.crc64nvme = Bytes::copy_from_slice(&sum.to_be_bytes());
         }
+        let data = self.payload.data(number);
+        let wire = self.lanes.lane(chunk.lane);
+        let answer = run.call_chunk(|| wire.chunk(&header, &data)).await?;
+        let ending = !matches!(answer.state(), UploadState::Pending | UploadState::Uploading);
+        let (started, acked, bytes) = (chunk.started, now(), data.len() as u64);
+        let timed = chunk.timed.unwrap_or_else(|| run.count(|meter| meter.measures(acked)));
+        run.acked(Ack { started, acked, bytes, ending, timed });
+        if answer.duplicate {
+            run.count(|meter| meter.duplicate());
+        }
+        self.unacked.set(self.unacked.get() - 1);
+        Ok(self.unacked.get() == 0)
+    }
+
+    /// Waits for the object, and looks whether it is what was sent.
+    pub async fn end(&self, run: &Run, lane: u64) -> Result<(), UploadError> {
+        let object = self.complete(run, self.lanes.lane(lane)).await?;
+        let summed = self.verify(&object)?;
+        run.count(|meter| meter.verified(self.started, now(), summed));
+        Ok(())
+    }
+
+    async fn complete(&self, run: &Run, wire: &Wire) -> Result<pb::ObjectInfo, UploadError> {
+        let request = pb::CompleteUploadRequest {
+            upload_id: self.id.clone(),
+            total_chunks: Some(self.payload.plan().chunks() as i32),
+            ..Default::default()
+        };
+        loop {
+            let send = || in_time(wire.complete(&request));
+            let answer = run.call("CompleteUpload", send).await?;
+            match (answer.state(), answer.object) {
+                (UploadState::Completed, Some(object)) => return Ok(object),
+                (UploadState::Completing, _) => tokio::time::sleep(POLL_INTERVAL).await,
+                (state, _) => {
+                    return Err(UploadError::Ended { upload_id: self.id.clone(), state });
+                }
+            }
+        }
+    }
+
+    /// Whether the object has a checksum that could be compared too.
+    fn verify(&self, object: &pb::ObjectInfo) -> Result<bool, UploadError> {
+        let (sent_bytes, sent_sum) = (self.payload.plan().upload_bytes, self.payload.crc64nvme());
+        let sum = Crc64Nvme::from_wire(&object.crc64nvme);
+        let sum_is_right = object.crc64nvme.is_empty() || sum == Some(sent_sum);
+        if object.size_bytes == sent_bytes as i64 && sum_is_right {
+            return Ok(sum.is_some());
+        }
+        Err(UploadError::Mismatch {
+            upload_id: self.id.clone(),
+            stored: described(object.size_bytes, &object.crc64nvme),
+            sent: described(sent_bytes as i64, &sent_sum.to_be_bytes()),
+        })
+    }
+}
+
+/// A chunk that is to be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Sending {
+    /// Its number.
+    pub number: u32,
+    /// Over which of the connections.
+    pub lane: u64,
+    /// When it begins, or should.
+    pub started: Instant,
+    /// Whether its latency counts; none: if its ack comes in the measured time.
+    pub timed: Option<bool>,
+}
+
+/// Sends InitiateUpload for upload `nth` of a run.
+pub async fn initiate(
+    run: &Run,
+    nth: u64,
+    payload: &Payload,
+    lane: u64,
+) -> Result<pb::InitiateUploadResponse, UploadError> {
+    let mut request =
+        pb::InitiateUploadRequest { filename: format!("bench-{nth}"), ..Default::default() };
+    if run.load.promise {
+        request.expected_size_bytes = Some(payload.plan().upload_bytes as i64);
+        request.chunk_size_bytes = payload.plan().chunk_bytes as i64;
+    }
+    request.set_ack_level(match run.load.ack {
+        job::Ack::Default => pb::AckLevel::Unspecified,
+        job::Ack::Received => pb::AckLevel::Received,
+        job::Ack::Spooled => pb::AckLevel::Spooled,
+    });
+    let lanes = run.links.to(&run.address).await?;
+    run.call("InitiateUpload", || in_time(lanes.lane(lane).initiate(&request))).await
+}
+
+async fn in_time<T>(call: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
+    let late = || CallError::Broken(format!("nothing in {} s", CONTROL_TIMEOUT.as_secs()));
+    tokio::time::timeout(CONTROL_TIMEOUT, call).await.map_err(|_| late())?
+}
+
+fn described(bytes: i64, sum: &[u8]) -> String {
+    let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
+    match sum.is_empty() {
+        true => format!("{bytes} bytes"),
+        false => format!("{bytes} bytes of CRC-64/NVME {sum}"),
     }
 }

@@ -5,10 +5,9 @@ mod text;
 
 use std::collections::BTreeMap;
 
-use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::load::Outcome;
+use crate::outcome::{Histogram64, Outcome};
 use crate::process::{Cpu, Memory};
 
 pub use text::text;
@@ -52,7 +51,10 @@ pub struct Latency {
 }
 
 impl Latency {
-    fn of(us: &Histogram<u64>) -> Self {
+    fn of(us: &Histogram64) -> Self {
+        let Some(us) = us.read() else {
+            return Self { count: 0, p50_ms: 0.0, p95_ms: 0.0, p99_ms: 0.0, max_ms: 0.0 };
+        };
         let at = |quantile| us.value_at_quantile(quantile) as f64 / 1e3;
         let max_ms = us.max() as f64 / 1e3;
         Self { count: us.len(), p50_ms: at(0.5), p95_ms: at(0.95), p99_ms: at(0.99), max_ms }
@@ -84,11 +86,13 @@ pub struct Cpus {
 pub struct Report {
     /// What was done.
     pub setup: Setup,
-    /// Uploads whose size and checksum the server gave back as they were sent: all of them.
+    /// Uploads whose size the server gave back as it was sent: all of them.
     pub uploads_verified: u64,
-    /// Payload bytes.
+    /// Of these, whose checksum it gave back too.
+    pub checksums_verified: u64,
+    /// Payload bytes acked in the measured time.
     pub bytes: u64,
-    /// From the first start to the last end.
+    /// The measured time.
     pub seconds: f64,
     /// GB (10^9 bytes) of payload a second.
     pub gb_per_s: f64,
@@ -123,9 +127,8 @@ impl Report {
         client: Cpu,
         server: Option<(Cpu, Memory)>,
     ) -> Self {
-        let tally = &outcome.tally;
-        let seconds = outcome.took.as_secs_f64();
-        let gb = tally.bytes as f64 / GB;
+        let seconds = outcome.seconds;
+        let gb = outcome.bytes as f64 / GB;
         let side = |cpu: Cpu| Side {
             cpu,
             cpu_s_per_gb: cpu.total_s() / gb,
@@ -135,16 +138,17 @@ impl Report {
         let server_busy = server_side.as_ref().map(|side| side.cpus_busy);
         Self {
             setup,
-            uploads_verified: tally.uploads,
-            bytes: tally.bytes,
+            uploads_verified: outcome.sizes_verified,
+            checksums_verified: outcome.checksums_verified,
+            bytes: outcome.bytes,
             seconds,
             gb_per_s: gb / seconds,
-            ack: Latency::of(&tally.ack_us),
-            ending_ack: Latency::of(&tally.end_us),
-            upload: Latency::of(&tally.upload_us),
-            refusals: tally.refusals.clone(),
-            retries: tally.retries,
-            duplicates: tally.duplicates,
+            ack: Latency::of(&outcome.ack),
+            ending_ack: Latency::of(&outcome.ending_ack),
+            upload: Latency::of(&outcome.upload),
+            refusals: outcome.refusals.clone(),
+            retries: outcome.retries,
+            duplicates: outcome.duplicates,
             client_bound: client_bound(cpus, client.cpus_busy, server_busy),
             client,
             server: server_side,
@@ -176,8 +180,7 @@ fn client_bound(cpus: Cpus, client_busy: f64, server_busy: Option<f64>) -> Optio
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::load::Tally;
-    use std::time::Duration;
+    use hdrhistogram::Histogram;
 
     /// One that has something of everything.
     pub fn report() -> Report {
@@ -191,16 +194,29 @@ pub mod tests {
             connections: 1,
             follow_owners: true,
         };
-        let mut tally = Tally::default();
-        tally.upload_verified(500_000_000, Duration::from_millis(400));
-        tally.upload_verified(500_000_000, Duration::from_millis(500));
-        tally.acked(Duration::from_millis(8), false, false);
-        tally.refused("BUDGET".into(), true);
-        let outcome = Outcome { tally, took: Duration::from_millis(500) };
+        let outcome = Outcome {
+            seconds: 0.5,
+            bytes: 1_000_000_000,
+            uploads: 2,
+            sizes_verified: 2,
+            checksums_verified: 2,
+            refusals: BTreeMap::from([("BUDGET".into(), 1)]),
+            retries: 1,
+            ack: latencies(&[8_000]),
+            ending_ack: latencies(&[]),
+            upload: latencies(&[400_000, 500_000]),
+            ..Default::default()
+        };
         let client = Cpu { user_s: 0.2, system_s: 0.1 };
         let server = Cpu { user_s: 0.1, system_s: 0.4 };
         let memory = Memory { rss_peak_bytes: 100 << 20, high_water_bytes: 120 << 20 };
         Report::new(setup, &outcome, Cpus { online: 2, client: 2 }, client, Some((server, memory)))
+    }
+
+    fn latencies(us: &[u64]) -> Histogram64 {
+        let mut histogram = Histogram::new_with_bounds(1, 3_600_000_000, 3).unwrap();
+        us.iter().for_each(|&us| histogram.record(us).unwrap());
+        Histogram64::of(&histogram)
     }
 
     const TWO: Cpus = Cpus { online: 2, client: 2 };

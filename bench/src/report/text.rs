@@ -22,11 +22,12 @@ pub fn text(report: &Report) -> String {
     );
     let _ = writeln!(
         out,
-        "{} uploads, {} in {:.2} s: {:.3} GB/s; every object verified by size and CRC-64/NVME",
+        "{} uploads, {} in {:.2} s: {:.3} GB/s; every object verified by size, {} by CRC-64/NVME",
         report.uploads_verified,
         format_size(report.bytes),
         report.seconds,
         report.gb_per_s,
+        report.checksums_verified,
     );
     latency(&mut out, "ack", &report.ack);
     latency(&mut out, "ending ack", &report.ending_ack);
@@ -82,7 +83,7 @@ mod tests {
         let expected = "\
 closed loop: 2 uploads at a time of 64.0 MiB in chunks of 8.0 MiB, 4 in flight each, \
 1 connections an address
-2 uploads, 953.7 MiB in 0.50 s: 2.000 GB/s; every object verified by size and CRC-64/NVME
+2 uploads, 953.7 MiB in 0.50 s: 2.000 GB/s; every object verified by size, 2 by CRC-64/NVME
 ack: p50 8.00 ms, p95 8.00 ms, p99 8.00 ms, max 8.00 ms (of 1)
 upload: p50 400.13 ms, p95 500.22 ms, p99 500.22 ms, max 500.22 ms (of 2)
 client CPU: 0.300 s/GB, 0.20 s user and 0.10 s system, 0.60 busy

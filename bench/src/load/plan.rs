@@ -16,9 +16,11 @@ impl Plan {
     /// A chunk larger than the file is the file.
     ///
     /// # Errors
-    /// When that is more chunks than the contract numbers.
+    /// When that is more chunks than the contract numbers, or nothing at all.
     pub fn new(upload_bytes: u64, chunk_bytes: u64) -> Result<Self, String> {
-        assert!(upload_bytes > 0 && chunk_bytes > 0, "sizes are parsed above zero");
+        if upload_bytes == 0 || chunk_bytes == 0 {
+            return Err("the size of an upload or a chunk is 0".to_owned());
+        }
         let plan = Self { upload_bytes, chunk_bytes: chunk_bytes.min(upload_bytes) };
         let chunks = upload_bytes.div_ceil(plan.chunk_bytes);
         match chunks <= CHUNKS_MAX {

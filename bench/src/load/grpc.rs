@@ -1,0 +1,104 @@
+//! A run against a server that speaks the contract.
+
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Builder;
+use tokio::task::{JoinSet, LocalSet};
+
+use crate::clock::now;
+use crate::job::{Job, Load, Offered, Route};
+use crate::load::links::Links;
+use crate::load::meter::Meter;
+use crate::load::open::{Open, Window};
+use crate::load::payload::Payload;
+use crate::load::plan::Plan;
+use crate::load::run::Run;
+use crate::load::upload::UploadError;
+use crate::load::wire::Speaker;
+use crate::load::{Mark, closed, idle, route};
+
+/// What is under way when the measured time is over has so long to come to its end.
+const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+
+/// Puts the load on. One thread does it all: threads would only take turns on the client's CPU.
+///
+/// # Errors
+/// When there is nothing to send, or no runtime.
+pub fn run(
+    job: &Job,
+    plans: &[Plan],
+    speaker: Speaker,
+    on: &mut dyn FnMut(Mark),
+) -> io::Result<Meter> {
+    let payloads = Payload::make(plans, &job.load.fill)?;
+    let links = Links::new(speaker, job.load.connections);
+    let run = Rc::new(Run::new(job.address.clone(), job.load.clone(), links, payloads));
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    // What is still under way when it is given up goes with the set.
+    LocalSet::new().block_on(&runtime, async {
+        if let Err(error) = put_on(&run, on).await {
+            run.fail(error);
+        }
+    });
+    Ok(run.take_meter())
+}
+
+async fn put_on(run: &Rc<Run>, on: &mut dyn FnMut(Mark)) -> Result<(), UploadError> {
+    // Connections cost a server memory: those that are shared are made before anyone looks.
+    run.links.to(&run.address).await?;
+    if run.load.route == Route::Wrong {
+        route::find_owners(run).await?;
+    }
+    idle::open(run, on).await?;
+    let mut work = JoinSet::new();
+    let window = match &run.load.offered {
+        Some(Offered::Bytes(rate)) => {
+            let open = Open::prepare(run.clone(), rate.0).await?;
+            let window = window(&run.load);
+            work.spawn_local(open.offer(window));
+            window
+        }
+        _ => {
+            let window = window(&run.load);
+            for line in 0..run.load.uploads as u64 {
+                work.spawn_local(closed::line(run.clone(), line));
+            }
+            window
+        }
+    };
+    measure(run, window, on).await;
+    drain(run, work).await;
+    Ok(())
+}
+
+fn window(load: &Load) -> Window {
+    let begin = now() + load.warm_up.0;
+    Window { begin, end: begin + load.duration.0 }
+}
+
+/// Tells when the window opens and closes. A run that fails before is told at once.
+async fn measure(run: &Run, window: Window, on: &mut dyn FnMut(Mark)) {
+    if enough_before(run, window.begin).await {
+        return;
+    }
+    run.begin(now());
+    on(Mark::Begin);
+    enough_before(run, window.end).await;
+    run.end(now());
+    on(Mark::End);
+}
+
+async fn enough_before(run: &Run, instant: Instant) -> bool {
+    tokio::time::timeout_at(instant.into(), run.enough.notified()).await.is_ok()
+}
+
+async fn drain(run: &Run, mut work: JoinSet<()>) {
+    let all = async { while !run.has_failed() && work.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN_LIMIT, all).await.is_err() {
+        let lost = run.give_up();
+        let limit = DRAIN_LIMIT.as_secs();
+        run.fail(format_args!("not all came to its end in {limit} s; {lost} acks never came"));
+    }
+}
