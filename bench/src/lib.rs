@@ -14,5 +14,4 @@ mod clock;
 mod load;
 mod process;
 mod report;
-mod server;
 mod variant;

@@ -176,7 +176,7 @@ pub struct Missing {
 }
 
 /// All of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SuiteResult {
     /// Its name.
     pub suite: String,

@@ -1,42 +1,41 @@
 //! What is compared: a server under a name, with settings of its own.
 
+use std::path::PathBuf;
+
 /// One of the servers that are compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variant {
     /// What it is called in the report.
     pub name: String,
     /// Its environment beside the common one.
-    pub environment: Vec<(String, String)>,
-    /// Its own command, if it isn't the common one: program, then arguments.
-    pub command: Vec<String>,
+    pub settings: Vec<(String, String)>,
+    /// Its own build, if it isn't the common one.
+    pub binary: Option<PathBuf>,
+    /// More words for its command line.
+    pub arguments: Vec<String>,
 }
 
 impl Variant {
-    /// Reads `NAME: KEY=VALUE… COMMAND…`, as `env` takes it; all behind the colon can be left out.
+    /// Reads `NAME: KEY=VALUE… BINARY ARGUMENT…`; all behind the colon can be left out.
     ///
     /// # Errors
-    /// When there is no name.
+    /// When there is no name that a file can have.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let (name, rest) = text.split_once(':').unwrap_or((text, ""));
         let name = name.trim().to_owned();
-        if name.is_empty() {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if name.is_empty() || !name.chars().all(plain) {
             return Err("not a variant such as `disk: SLUICE_SPOOL=disk`");
         }
         let mut words = rest.split_whitespace().peekable();
-        let mut environment = Vec::new();
+        let mut settings = Vec::new();
         while let Some((key, value)) = words.peek().and_then(|word| word.split_once('=')) {
-            environment.push((key.to_owned(), value.to_owned()));
+            settings.push((key.to_owned(), value.to_owned()));
             words.next();
         }
-        Ok(Self { name, environment, command: words.map(str::to_owned).collect() })
+        let binary = words.next().map(PathBuf::from);
+        Ok(Self { name, settings, binary, arguments: words.map(str::to_owned).collect() })
     }
-}
-
-/// Who runs in which round, so that a drift of the machine meets all alike: the order turns about
-/// from round to round (ABBA).
-pub fn order(variants: usize, round: usize) -> Vec<usize> {
-    let forwards = 0..variants;
-    if round.is_multiple_of(2) { forwards.collect() } else { forwards.rev().collect() }
 }
 
 #[cfg(test)]
@@ -44,24 +43,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_come_before_the_command() {
-        let read = Variant::parse("intake: A=1 B=x=y taskset -c 0 sluice serve --cpus=0").unwrap();
+    fn settings_come_before_the_build() {
+        let read = Variant::parse("intake: A=1 B=x=y old/sluice --memory-limit=1G -v").unwrap();
         assert_eq!(read.name, "intake");
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        assert_eq!(read.environment, [pair("A", "1"), pair("B", "x=y")]);
-        assert_eq!(read.command, ["taskset", "-c", "0", "sluice", "serve", "--cpus=0"]);
+        assert_eq!(read.settings, [pair("A", "1"), pair("B", "x=y")]);
+        assert_eq!(read.binary, Some("old/sluice".into()));
+        assert_eq!(read.arguments, ["--memory-limit=1G", "-v"]);
     }
 
     #[test]
     fn a_name_is_enough_and_needed() {
         let read = Variant::parse("default").unwrap();
-        assert!(read.environment.is_empty() && read.command.is_empty());
+        assert!(read.settings.is_empty() && read.binary.is_none());
         assert!(Variant::parse(": A=1").is_err());
-    }
-
-    #[test]
-    fn the_order_turns_about() {
-        let rounds: Vec<Vec<usize>> = (0..4).map(|round| order(2, round)).collect();
-        assert_eq!(rounds, [[0, 1], [1, 0], [0, 1], [1, 0]]);
+        assert!(Variant::parse("a/b: A=1").is_err());
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use crate::command::{Exit, suite_text};
+use crate::command::{Exit, show, suite_text};
 use crate::result::{GateResult, SuiteResult};
 use crate::run::{self, Cpus, Interrupt, Layout, Options, RunError};
 use crate::suite::{Suite, SuiteError};
@@ -74,13 +74,11 @@ pub fn run(arguments: &Arguments) -> Exit {
         eprintln!("sluice-bench: no run of the suite has a name that --only asks for");
         return Exit::Usage;
     }
-    match measure(&suite, arguments) {
+    match measure(&suite, &arguments.out, &arguments.machine) {
         Ok(result) => {
-            let failed = result.runs.iter().flat_map(|run| &run.repeats);
-            match failed.filter(|repeat| repeat.outcome.failed.is_some()).count() {
-                0 => Exit::Done,
-                _ => Exit::Failed,
-            }
+            let out = arguments.out.display();
+            show(false, &result, || format!("{}written to {out}\n", suite_text::text(&result)));
+            exit(&result)
         }
         Err(error) => {
             eprintln!("sluice-bench: {error}");
@@ -109,18 +107,29 @@ fn read(arguments: &Arguments) -> Result<Suite, SuiteError> {
     Ok(suite)
 }
 
-fn measure(suite: &Suite, arguments: &Arguments) -> Result<SuiteResult, RunError> {
+/// Runs a suite and writes what it came to.
+///
+/// # Errors
+/// When there is no result.
+pub fn measure(suite: &Suite, out: &Path, machine: &MachineFlags) -> Result<SuiteResult, RunError> {
     let options = Options {
-        out: arguments.out.clone(),
-        layout: arguments.machine.layout()?,
+        out: out.to_owned(),
+        layout: machine.layout()?,
         rerun: std::env::args().collect::<Vec<_>>().join(" "),
         interrupt: Interrupt::on_signal()?,
     };
     let result = run::run(suite, &options)?;
     write(&options.out, &result)?;
-    print!("{}", suite_text::text(&result));
-    println!("written to {}", options.out.display());
     Ok(result)
+}
+
+/// A repeat that doesn't count is a failure; a gate that isn't met is a result.
+pub fn exit(result: &SuiteResult) -> Exit {
+    let mut repeats = result.runs.iter().flat_map(|run| &run.repeats);
+    match repeats.any(|repeat| repeat.outcome.failed.is_some()) {
+        true => Exit::Failed,
+        false => Exit::Done,
+    }
 }
 
 /// `gates.json`: a list of these.

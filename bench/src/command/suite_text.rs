@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::result::{RunResult, SuiteResult};
-use crate::suite::{Figure, median};
+use crate::suite::{Figure, comparison};
 
 /// A line for each run and each gate.
 pub fn text(result: &SuiteResult) -> String {
@@ -33,11 +33,5 @@ pub fn text(result: &SuiteResult) -> String {
 const SHOWN: [&str; 4] = ["gb_per_s", "server_cpu_s_per_gb", "client_cpu_s_per_gb", "ack_p99_ms"];
 
 fn spread(run: &RunResult, figure: &Figure) -> String {
-    let mut values: Vec<f64> =
-        run.repeats.iter().filter_map(|repeat| figure.of(run, repeat)).collect();
-    values.sort_by(f64::total_cmp);
-    match (median(&values), values.first(), values.last()) {
-        (Some(median), Some(low), Some(high)) => format!("{median:.3} ({low:.3}–{high:.3})"),
-        _ => "–".into(),
-    }
+    comparison::spread(run.repeats.iter().filter_map(|repeat| figure.of(run, repeat)).collect())
 }

@@ -1,6 +1,5 @@
 //! What a run came to, for people and for programs.
 
-pub mod comparison;
 mod text;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,7 @@
 //! Suites: which runs there are, in which order, and what they must come to. Read from files, and
 //! checked to the last key before anything is started.
 
+pub mod comparison;
 mod error;
 mod expand;
 pub mod figure;
