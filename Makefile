@@ -1,5 +1,5 @@
 # Everything a developer runs. Each target says what it does before it does it.
-.PHONY: run build test beating check fmt clippy doc deny shellcheck preflight proto test-tools fuzz
+.PHONY: run build test beating check fmt clippy doc deny shellcheck tuning preflight proto test-tools fuzz
 
 # What the tests build and release does not: the places at which a test lets a server die.
 TEST_FEATURES = --features sluice-server/failpoints
@@ -28,7 +28,7 @@ beating: preflight test-tools
 	cargo test -p sluice-server --locked $(TEST_FEATURES) --test beating -- \
 		--include-ignored --nocapture --test-threads 1
 
-check: fmt clippy test proto doc deny shellcheck
+check: fmt clippy test proto doc deny shellcheck tuning
 	@echo "check: all passed"
 
 fmt:
@@ -59,3 +59,7 @@ fuzz:
 shellcheck:
 	@echo "shellcheck: the shell scripts"
 	@scripts/shellcheck
+
+tuning:
+	@echo "tuning: tuning/*.sh on a machine made of files and, as root, in a network namespace"
+	@tuning/test.sh
