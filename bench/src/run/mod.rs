@@ -11,6 +11,7 @@ mod machine;
 mod mark;
 mod other_load;
 mod proc;
+mod progress;
 mod repeat;
 mod rounds;
 mod server;
@@ -29,7 +30,7 @@ pub use layout::Layout;
 use crate::clock::{now, wall};
 use crate::outcome::Outcome;
 use crate::result::{GateResult, Missing, Repeat, RunResult, SuiteResult};
-use crate::suite::{Figure, Group, NamedRun, Suite};
+use crate::suite::{Group, NamedRun, Suite};
 use other_load::OtherLoad;
 use repeat::Given;
 
@@ -134,7 +135,12 @@ impl<'a> Runner<'a> {
             for nth in rounds::order(runs.len(), round) {
                 let (repeat, began) = self.repeat(runs[nth], round)?;
                 self.done += 1;
-                eprintln!("[{}/{}] {}", self.done, self.all, told(&runs[nth].name, &repeat));
+                eprintln!(
+                    "[{}/{}] {}",
+                    self.done,
+                    self.all,
+                    progress::line(&runs[nth].name, &repeat)
+                );
                 if repeat.outcome.failed.is_none() {
                     let name = format!("{}-{round}.hlog", runs[nth].name);
                     let file = self.options.out.join("hlog").join(name);
@@ -192,25 +198,6 @@ fn empty_result(run: &NamedRun, start: &layout::Start) -> RunResult {
         series: run.series.clone(),
         repeats: Vec::new(),
     }
-}
-
-/// One line of progress.
-fn told(name: &str, repeat: &Repeat) -> String {
-    let round = repeat.round;
-    if let Some(why) = &repeat.outcome.failed {
-        return format!("round {round} {name}: FAILED: {why}");
-    }
-    let run = RunResult { name: name.to_owned(), shards: 1, ..RunResult::default() };
-    let shown =
-        ["gb_per_s", "server_cpu_s_per_gb", "client_cpu_s_per_gb", "ack_p99_ms", "idle_cpu_share"];
-    let shown = shown.into_iter().filter_map(|name| {
-        let figure = Figure::named(name)?;
-        let value = figure.of(&run, repeat).filter(|value| *value != 0.0)?;
-        Some(format!("{value:.3} {} {}", figure.unit, figure.name))
-    });
-    let bound = repeat.client_bound.as_ref().map(|_| "client-bound".to_owned());
-    let shown: Vec<String> = shown.chain(bound).collect();
-    format!("round {round} {name}: {}", shown.join(", "))
 }
 
 /// A folder of ours, gone when it is dropped.
