@@ -128,6 +128,9 @@ pub struct RunResult {
     pub name: String,
     /// What it is for.
     pub about: String,
+    /// Runs of one group took turns, and are compared.
+    #[serde(default)]
+    pub group: String,
     /// Kind of server.
     pub server: String,
     /// Its shards, or CPUs.
@@ -148,10 +151,16 @@ pub struct RunResult {
 }
 
 /// One row of the gates.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct GateResult {
     /// What is compared with what.
     pub name: String,
+    /// Name of the figure.
+    #[serde(default)]
+    pub figure: String,
+    /// Runs that it is made of: one, whose figure it is, or those it is a ratio of.
+    #[serde(default)]
+    pub runs: Vec<String>,
     /// As the suite has it: `<= 1.15`.
     pub goal: String,
     /// Median over the rounds; none when a run of it is missing or failed.

@@ -84,10 +84,14 @@ impl<'a> Runner<'a> {
         fs::create_dir_all(options.out.join("hlog"))?;
         let mut runs = Vec::new();
         let mut missing = Vec::new();
-        for run in suite.runs() {
+        let named = suite
+            .groups
+            .iter()
+            .flat_map(|group| group.runs.iter().map(|run| (group.name.as_str(), run)));
+        for (group, run) in named {
             let start = options.layout.start(&run.run, Path::new("DATA"));
             match &start {
-                Ok(start) => runs.push(empty_result(run, start)),
+                Ok(start) => runs.push(empty_result(group, run, start)),
                 Err(why) => {
                     eprintln!("{} is left out: {why}", run.name);
                     missing.push(Missing { run: run.name.clone(), why: why.clone() });
@@ -184,11 +188,12 @@ impl<'a> Runner<'a> {
     }
 }
 
-fn empty_result(run: &NamedRun, start: &layout::Start) -> RunResult {
+fn empty_result(group: &str, run: &NamedRun, start: &layout::Start) -> RunResult {
     let NamedRun { name, run } = run;
     RunResult {
         name: name.clone(),
         about: run.about.clone(),
+        group: group.to_owned(),
         server: run.server.kind.to_string(),
         shards: run.server.shards,
         settings: start.settings.clone(),

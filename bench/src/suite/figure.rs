@@ -257,6 +257,7 @@ pub(crate) mod tests {
         RunResult {
             name: name.into(),
             about: String::new(),
+            group: String::new(),
             server: "sluice".into(),
             shards: 1,
             settings: Default::default(),

@@ -32,6 +32,8 @@ impl Gate {
         let value = median(&values);
         GateResult {
             name: self.name.clone(),
+            figure: self.figure.name.to_owned(),
+            runs: self.runs().map(str::to_owned).collect(),
             goal: self.goal.to_string(),
             value,
             low: values.first().copied(),
