@@ -15,6 +15,8 @@ mod run;
 mod schedule;
 mod sha256;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod ticker;
 mod upload;
 mod wire;
@@ -155,7 +157,7 @@ fn notes(kind: Kind, load: &Load) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
+mod checks {
     use super::*;
     use crate::job::{Share, Size, Time};
     use std::time::Duration;

@@ -7,23 +7,24 @@
 use std::io;
 
 use bytes::buf::Chain;
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use h2::client::{Builder, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, header};
 use prost::Message;
+use sluice_proto::grpc::frame::{PREFIX_BYTES, frame_reply};
 use sluice_proto::pb;
 use tokio::net::TcpStream;
 use tonic::Status;
 
 use crate::load::wire::{CallError, Refused};
 
-/// Bytes in front of every message.
-const PREFIX_BYTES: usize = 5;
 /// `UploadChunkRequest.data`: number 1000, of a length.
 const DATA_KEY: u64 = 1000 << 3 | 2;
 /// No answer of the service is as long as this.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+const STATUS: &str = "grpc-status";
 
 /// What a frame is made of: what stands before the payload, and a piece of the payload.
 type Body = Chain<Bytes, Bytes>;
@@ -64,7 +65,7 @@ impl Connection {
         &self,
         request: &pb::InitiateUploadRequest,
     ) -> Result<pb::InitiateUploadResponse, CallError> {
-        self.call(&self.initiate, framed(request), Bytes::new()).await
+        self.call(&self.initiate, frame_reply(request), Bytes::new()).await
     }
 
     pub async fn chunk(
@@ -79,7 +80,7 @@ impl Connection {
         &self,
         request: &pb::CompleteUploadRequest,
     ) -> Result<pb::CompleteUploadResponse, CallError> {
-        self.call(&self.complete, framed(request), Bytes::new()).await
+        self.call(&self.complete, frame_reply(request), Bytes::new()).await
     }
 
     async fn call<T: Message + Default>(
@@ -97,7 +98,9 @@ impl Connection {
         if parts.status != http::StatusCode::OK {
             return Err(CallError::Broken(format!("HTTP status {}", parts.status)));
         }
-        if body.is_end_stream() {
+        // A refusal comes without a body, and perhaps with a reset behind it that asks to be spared
+        // the rest of the chunk.
+        if parts.headers.contains_key(STATUS) {
             check(&parts.headers)?;
             return Err(CallError::Broken("a status without a message".to_owned()));
         }
@@ -114,14 +117,6 @@ fn request(address: &str, rpc: &str) -> http::Result<Request<()>> {
         .body(())
 }
 
-/// A whole message.
-fn framed(message: &impl Message) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(PREFIX_BYTES + message.encoded_len());
-    prefix(&mut bytes, message.encoded_len());
-    message.encode(&mut bytes).expect("a buffer that grows takes any message");
-    bytes.freeze()
-}
-
 /// All of a chunk's message that stands before its `data_bytes`.
 fn chunk_head(header: &pb::UploadChunkRequest, data_bytes: usize) -> Bytes {
     debug_assert!(header.data.is_empty(), "the data follows by itself");
@@ -131,17 +126,13 @@ fn chunk_head(header: &pb::UploadChunkRequest, data_bytes: usize) -> Bytes {
         + prost::encoding::encoded_len_varint(data)
         + data_bytes;
     let mut bytes = BytesMut::with_capacity(PREFIX_BYTES + fields + 16);
-    prefix(&mut bytes, fields + keyed);
+    let message = u32::try_from(fields + keyed).expect("a load's chunks are far below 4 GiB");
+    bytes.put_u8(0);
+    bytes.put_u32(message);
     header.encode(&mut bytes).expect("a buffer that grows takes any message");
     prost::encoding::encode_varint(DATA_KEY, &mut bytes);
     prost::encoding::encode_varint(data, &mut bytes);
     bytes.freeze()
-}
-
-fn prefix(bytes: &mut BytesMut, message_bytes: usize) {
-    let length = u32::try_from(message_bytes).expect("a load's chunks are far below 4 GiB");
-    bytes.extend_from_slice(&[0]);
-    bytes.extend_from_slice(&length.to_be_bytes());
 }
 
 /// Hands all of it to the connection, which sends it as the windows allow. What is one piece here
@@ -178,7 +169,7 @@ async fn receive(body: &mut RecvStream) -> Result<Bytes, CallError> {
 }
 
 fn check(trailers: &HeaderMap) -> Result<(), CallError> {
-    match trailers.get("grpc-status") {
+    match trailers.get(STATUS) {
         Some(status) if status == "0" => Ok(()),
         Some(_) => match Status::from_header_map(trailers) {
             Some(status) => Err(CallError::Refused(Refused::read(&status).into())),
