@@ -17,6 +17,7 @@ test_made_machine() {
     check_json "$here/check.sh" "${on[@]}" --cpus 0-3
 
     test_layouts "$tree"
+    test_huge_pages "$tree"
     test_apply_and_undo "$tree"
     test_others_change "$tree"
     test_failure "$tree"
@@ -58,6 +59,14 @@ test_layouts() {
     code "$here/check.sh" "${on[@]}" --cpus 0-7 --only rps,numa >"$work/code"
     is 'fewer queues than shards' "$(grep -c 'rps.*ff.*CHANGE' "$work/out")" 4
     is 'shards at two nodes' "$(grep -c 'numa.*by hand (serve with --cpus out of 0-3)' "$work/out")" 1
+}
+
+test_huge_pages() {
+    local file=$1/sys/kernel/mm/transparent_hugepage/enabled
+    echo 'always madvise [never]' >"$file"
+    code "$here/check.sh" "${on[@]}" --only thp >"$work/code"
+    is 'no huge pages' "$(grep -c 'thp.*never *madvise *CHANGE' "$work/out")" 1
+    echo 'always [madvise] never' >"$file"
 }
 
 # affinities OPTION...: where a dry run puts the four queues.
