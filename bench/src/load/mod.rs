@@ -18,6 +18,7 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 mod ticker;
+mod tus;
 mod upload;
 mod wire;
 
@@ -40,6 +41,8 @@ pub enum Kind {
     Tonic,
     /// For the sinks: lengths and bytes over plain TCP, by blocking threads.
     Tcp,
+    /// For tus servers, over HTTP/1.1.
+    Tus,
     /// No server: SHA-256 over memory.
     Sha256,
 }
@@ -95,6 +98,7 @@ fn try_run(kind: Kind, job: &Job, on: &mut dyn FnMut(Mark)) -> io::Result<Meter>
         Kind::Own => grpc::run(job, &plans, Speaker::Own { frame_bytes }, on),
         Kind::Tonic => grpc::run(job, &plans, Speaker::Tonic, on),
         Kind::Tcp => tcp::run(job, &plans, on),
+        Kind::Tus => tus::run(job, &plans, on),
         Kind::Sha256 => sha256::run(job, &plans, on),
     }
 }
@@ -151,6 +155,7 @@ fn notes(kind: Kind, load: &Load) -> Vec<String> {
         Kind::Tonic if load.frame_size.is_some() => ignored("frame_size"),
         Kind::Tonic => {}
         Kind::Tcp => ignored("uploads, order, checksums, routes or acks of the contract"),
+        Kind::Tus => notes = tus::notes(load),
         Kind::Sha256 => ignored("server; it tells what one pass of SHA-256 costs"),
     }
     notes

@@ -95,7 +95,7 @@ pub fn server(kind: &str, context: &ServerContext) -> Result<Program, Missing> {
 pub fn client(kind: &str) -> Result<Program, Missing> {
     let kind = known(&CLIENTS, kind)?;
     let command = match kind {
-        "tus" => vec![ourselves()?, "client".into(), kind.into()],
+        "tus" => vec![ourselves()?, "load".into(), kind.into()],
         "grpc-go" => vec![installed("bin/bench-grpc-go", kind)?],
         "grpc-java" => {
             let classes = installed("java/target/classes", kind)?;
