@@ -85,7 +85,8 @@ pub fn server(kind: &str, context: &ServerContext) -> Result<Program, Missing> {
     if kind == "seaweedfs" {
         extra.extend(settings::s3_access());
     }
-    Ok(Program { command, environment: Vec::new(), settings: settings::of_server(kind), extra })
+    let settings = with_version(kind, settings::of_server(kind));
+    Ok(Program { command, environment: Vec::new(), settings, extra })
 }
 
 /// How a client of this kind is started.
@@ -116,7 +117,7 @@ pub fn client(kind: &str) -> Result<Program, Missing> {
             vec![python, script]
         }
     };
-    let settings = settings::of_client(kind);
+    let settings = with_version(kind, settings::of_client(kind));
     Ok(Program { command, environment: Vec::new(), settings, extra: BTreeMap::new() })
 }
 
@@ -147,6 +148,14 @@ fn beside_us(name: &str, kind: &'static str) -> Result<String, Missing> {
     found
         .map(|path| path.display().to_string())
         .ok_or_else(|| Missing::NotInstalled { kind, why: why() })
+}
+
+/// Adds the version that was installed, where that is noted.
+fn with_version(kind: &str, mut settings: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    if let Ok(version) = std::fs::read_to_string(tools().join("versions").join(kind)) {
+        settings.insert("version".into(), version.trim().into());
+    }
+    settings
 }
 
 /// A path below [`tools`], if it is there; else what the installing script left as a reason.

@@ -75,7 +75,7 @@ pub fn of_server(kind: &str) -> BTreeMap<String, String> {
         ]),
         "tusd" => map(&[
             ("storage", "filestore, local disk"),
-            ("metrics, log of each request", "off"),
+            ("flags", "-expose-metrics=false -verbose=false"),
             ("rest", "defaults"),
         ]),
         "seaweedfs" => map(&[
