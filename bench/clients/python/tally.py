@@ -17,6 +17,10 @@ def histogram():
     return HdrHistogram(1, 3_600_000_000, 3)
 
 
+def record(latencies, latency_s):
+    latencies.record_value(min(max(1, round(latency_s * 1e6)), 3_600_000_000))
+
+
 class Tally:
     """Counts. What comes before the measured time or after it is left out, but for uploads,
     duplicates and lost acks, which are told of the whole run."""
@@ -65,24 +69,27 @@ class Tally:
 
     def acked(self, started, size, ending=False, duplicate=False):
         at = time.monotonic()
-        latency_us = max(1, round((at - started) * 1e6))
         with self.lock:
             self.total["duplicates"] += duplicate
-            if not self._measures():
-                return
-            self._turn(at)
-            self.total.update(bytes=size, chunks=1)
-            self.second.update(bytes=size, acks=1)
-            self.latencies["ending_ack" if ending else "ack"].record_value(latency_us)
-            if not ending:
-                self.second_ack.record_value(latency_us)
+            self.count_ack(at, at - started, size, ending)
             if self.total["bytes"] >= (self.load["total_size"] or float("inf")):
                 self.enough.set()
 
+    def count_ack(self, at, latency_s, size, ending):
+        """Counts an ack that came at that moment, not before those counted already."""
+        if self._measures(at):
+            self._turn(at)
+            self.total.update(bytes=size, chunks=1)
+            self.second.update(bytes=size, acks=1)
+            record(self.latencies["ending_ack" if ending else "ack"], latency_s)
+            if not ending:
+                record(self.second_ack, latency_s)
+
     def refused(self, reason):
+        at = time.monotonic()
         with self.lock:
-            if self._measures():
-                self._turn(time.monotonic())
+            if self._measures(at):
+                self._turn(at)
                 self.refusals[reason] += 1
                 self.total["retries"] += 1
                 self.second["refusals"] += 1
@@ -91,9 +98,14 @@ class Tally:
         """An upload became what was sent; `summed`: its checksum was told, too."""
         at = time.monotonic()
         with self.lock:
-            self.total.update(uploads=1, sizes_verified=1, checksums_verified=int(summed))
-            if self._measures():
-                self.latencies["upload"].record_value(max(1, round((at - started) * 1e6)))
+            self.total.update(sizes_verified=1, checksums_verified=int(summed))
+            self.count_upload(at, at - started)
+
+    def count_upload(self, at, latency_s):
+        """Counts an upload that ended at that moment, and is verified elsewhere."""
+        self.total["uploads"] += 1
+        if self._measures(at):
+            record(self.latencies["upload"], latency_s)
 
     def lost(self):
         """A chunk's answer never came."""
@@ -124,8 +136,9 @@ class Tally:
         }
         print(json.dumps(outcome), flush=True)
 
-    def _measures(self):
-        return self.began is not None and self.ended is None
+    def _measures(self, at):
+        began, ended = self.began, self.ended
+        return began is not None and at >= began and (ended is None or at < ended)
 
     def _turn(self, at):
         """Puts the seconds before the one that `at` lies in into the series."""

@@ -13,6 +13,8 @@ use tonic::{Request, Response, Status};
 /// Uploads that are known, running and ended; the oldest are forgotten.
 const UPLOADS_MAX: usize = 100_000;
 
+const PAGE_MAX: usize = 1_000;
+
 const CHUNK_BYTES_MAX: i64 = 128 << 20;
 
 /// Counts what uploads bring.
@@ -30,6 +32,7 @@ struct Uploads {
 
 #[derive(Debug, Clone, Default)]
 struct Upload {
+    filename: String,
     expected_bytes: Option<i64>,
     bytes: i64,
     chunks: i32,
@@ -48,6 +51,19 @@ impl Upload {
     fn object(&self) -> Option<pb::ObjectInfo> {
         let object = pb::ObjectInfo { size_bytes: self.bytes, ..Default::default() };
         self.is_complete.then_some(object)
+    }
+
+    fn told(&self, upload_id: String) -> pb::Upload {
+        pb::Upload {
+            upload_id,
+            filename: self.filename.clone(),
+            state: self.state().into(),
+            received_bytes: self.bytes,
+            received_count: self.chunks,
+            expected_size_bytes: self.expected_bytes,
+            object: self.object(),
+            ..Default::default()
+        }
     }
 
     /// As Sluice: an upload whose size was promised ends with its last byte.
@@ -70,6 +86,22 @@ impl Uploads {
         self.by_age.push_back(id.clone());
         self.by_id.insert(id.clone(), upload);
         id
+    }
+
+    /// From the oldest on; a page's token is the id that comes after it.
+    fn page(&self, request: &pb::ListUploadsRequest) -> pb::ListUploadsResponse {
+        let size = usize::try_from(request.page_size).unwrap_or(0).clamp(1, PAGE_MAX);
+        let first = request.page_token.parse().unwrap_or(0);
+        let is_wanted = |upload: &Upload| {
+            (request.filename.is_empty() || request.filename == upload.filename)
+                && (request.state == 0 || request.state() == upload.state())
+        };
+        let ids = self.by_age.iter().filter(|id| id.parse::<u64>().is_ok_and(|id| id >= first));
+        let mut found = ids.filter(|id| self.by_id.get(*id).is_some_and(is_wanted));
+        let told = |id: &String| Some(self.by_id.get(id)?.told(id.clone()));
+        let uploads = found.by_ref().take(size).filter_map(told).collect();
+        let next_page_token = found.next().cloned().unwrap_or_default();
+        pb::ListUploadsResponse { uploads, next_page_token }
     }
 
     fn get(&mut self, id: &str) -> Result<&mut Upload, Status> {
@@ -102,8 +134,11 @@ impl UploadService for Counter {
         request: Request<pb::InitiateUploadRequest>,
     ) -> Result<Response<pb::InitiateUploadResponse>, Status> {
         let request = request.into_inner();
-        let mut upload =
-            Upload { expected_bytes: request.expected_size_bytes, ..Default::default() };
+        let mut upload = Upload {
+            filename: request.filename,
+            expected_bytes: request.expected_size_bytes,
+            ..Default::default()
+        };
         if let Some(payload) = request.payload {
             upload.add(payload.len());
             upload.is_complete = true;
@@ -171,27 +206,15 @@ impl UploadService for Counter {
         request: Request<pb::GetUploadStatusRequest>,
     ) -> Result<Response<pb::GetUploadStatusResponse>, Status> {
         let upload_id = request.into_inner().upload_id;
-        let upload = self.uploads().get(&upload_id)?.clone();
-        let upload = pb::Upload {
-            upload_id,
-            state: upload.state().into(),
-            received_bytes: upload.bytes,
-            received_count: upload.chunks,
-            expected_size_bytes: upload.expected_bytes,
-            object: upload.object(),
-            ..Default::default()
-        };
-        Ok(Response::new(pb::GetUploadStatusResponse {
-            upload: Some(upload),
-            ..Default::default()
-        }))
+        let upload = Some(self.uploads().get(&upload_id)?.told(upload_id));
+        Ok(Response::new(pb::GetUploadStatusResponse { upload, ..Default::default() }))
     }
 
     async fn list_uploads(
         &self,
-        _: Request<pb::ListUploadsRequest>,
+        request: Request<pb::ListUploadsRequest>,
     ) -> Result<Response<pb::ListUploadsResponse>, Status> {
-        Err(Status::unimplemented("this peer lists nothing"))
+        Ok(Response::new(self.uploads().page(request.get_ref())))
     }
 
     async fn stream_upload_progress(
@@ -205,6 +228,27 @@ impl UploadService for Counter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn those_of_a_name_are_listed_page_by_page() {
+        let mut uploads = Uploads::default();
+        for nth in 0..6 {
+            let filename = if nth % 2 == 0 { "even" } else { "odd" }.into();
+            uploads.open(Upload { filename, bytes: nth, is_complete: true, ..Default::default() });
+        }
+        let mut request =
+            pb::ListUploadsRequest { filename: "odd".into(), page_size: 2, ..Default::default() };
+        let sizes = |page: &pb::ListUploadsResponse| -> Vec<i64> {
+            page.uploads.iter().map(|upload| upload.received_bytes).collect()
+        };
+        let page = uploads.page(&request);
+        assert_eq!(sizes(&page), [1, 3]);
+        request.page_token = page.next_page_token;
+        let page = uploads.page(&request);
+        assert_eq!((sizes(&page), page.next_page_token), (vec![5], String::new()));
+        request.state = pb::UploadState::Pending.into();
+        assert!(uploads.page(&request).uploads.is_empty());
+    }
 
     #[test]
     fn the_oldest_uploads_are_forgotten() {
