@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use futures_util::future::try_join_all;
+use futures_util::stream::{FuturesUnordered, TryStreamExt as _};
 
 use crate::clock::now;
 use crate::load::run::Run;
@@ -45,6 +45,11 @@ pub async fn send_rest(
         }
         Ok::<_, UploadError>(all_acked)
     };
-    let places = try_join_all((0..run.load.parallel as u64).map(place)).await?;
-    Ok(places.contains(&true))
+    let mut all_acked = false;
+    // Which looks only at places that have an answer, and not at all of them for each.
+    let mut places: FuturesUnordered<_> = (0..run.load.parallel as u64).map(place).collect();
+    while let Some(was_last) = places.try_next().await? {
+        all_acked |= was_last;
+    }
+    Ok(all_acked)
 }

@@ -1,5 +1,6 @@
 //! One connection to a server, whoever speaks on it.
 
+mod batch;
 mod own;
 mod refusal;
 mod stock;

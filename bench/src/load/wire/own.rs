@@ -17,6 +17,7 @@ use sluice_proto::pb;
 use tokio::net::TcpStream;
 use tonic::Status;
 
+use crate::load::wire::batch::Batched;
 use crate::load::wire::{CallError, Refused};
 
 /// `UploadChunkRequest.data`: number 1000, of a length.
@@ -44,13 +45,14 @@ impl Connection {
     pub async fn connect(address: &str, frame_bytes: usize) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
+        let batched = Batched::new(stream);
         let (sender, connection) = Builder::new()
             .enable_push(false)
-            .handshake::<_, Body>(stream)
+            .handshake::<_, Body>(batched.clone())
             .await
             .map_err(io::Error::other)?;
         // How it ends is told by the calls on it.
-        tokio::spawn(connection);
+        tokio::task::spawn_local(batched.drive(connection));
         let request = |rpc| request(address, rpc).map_err(io::Error::other);
         Ok(Self {
             sender,
@@ -156,16 +158,19 @@ fn send(
 }
 
 async fn receive(body: &mut RecvStream) -> Result<Bytes, CallError> {
-    let mut message = BytesMut::new();
+    let mut message = Bytes::new();
     while let Some(piece) = body.data().await {
         let piece = piece.map_err(unanswered)?;
         body.flow_control().release_capacity(piece.len()).map_err(unanswered)?;
         if message.len() + piece.len() > ANSWER_BYTES_MAX {
             return Err(CallError::Broken("an answer without an end".to_owned()));
         }
-        message.extend_from_slice(&piece);
+        message = match message.is_empty() {
+            true => piece,
+            false => [message, piece].concat().into(),
+        };
     }
-    Ok(message.freeze())
+    Ok(message)
 }
 
 fn check(trailers: &HeaderMap) -> Result<(), CallError> {
