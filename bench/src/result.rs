@@ -65,7 +65,8 @@ pub struct Taken {
     pub switches_voluntary: u64,
     /// Context switches that it did not ask for.
     pub switches_involuntary: u64,
-    /// System calls, where the machine lets them be counted.
+    /// System calls, where the machine lets them be counted. Counting costs CPU time, so it is done
+    /// in a short repeat of its own after the others, and scaled to this one's bytes.
     pub syscalls: Option<u64>,
     /// Bytes that it had written to storage (/proc/PID/io).
     pub disk_written_bytes: u64,

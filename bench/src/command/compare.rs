@@ -74,6 +74,7 @@ fn read(arguments: &Arguments) -> Result<Suite, String> {
         name: "compare".into(),
         about: run.about,
         rounds,
+        syscalls: true,
         groups: vec![group],
         gates: Vec::new(),
     })

@@ -24,10 +24,10 @@ pub struct Mark {
 /// Who is looked at.
 #[derive(Debug, Default)]
 pub struct Looked {
-    /// The server's process.
-    pub server: Option<u32>,
-    /// The client's process.
-    pub client: Option<u32>,
+    /// The server's processes; none without one.
+    pub server: Vec<u32>,
+    /// The client's.
+    pub client: Vec<u32>,
     /// The server's CPUs.
     pub server_cpus: Vec<usize>,
     /// The server's system calls, where they can be counted.
@@ -40,11 +40,17 @@ impl Looked {
     /// # Errors
     /// When a process is gone.
     pub fn mark(&mut self) -> io::Result<Mark> {
-        let usage = |pid: Option<u32>| pid.map(proc::usage).transpose();
+        for family in [&mut self.server, &mut self.client] {
+            *family = family.first().map_or_else(Vec::new, |&pid| proc::family(pid));
+        }
+        let usage = |family: &[u32]| match family {
+            [] => Ok(None),
+            family => proc::usage(family).map(Some),
+        };
         Ok(Mark {
             at: now(),
-            server: usage(self.server)?,
-            client: usage(self.client)?,
+            server: usage(&self.server)?,
+            client: usage(&self.client)?,
             softirq_ticks: proc::softirq_ticks(&self.server_cpus)?,
             syscalls: self.syscalls.as_mut().map(Syscalls::so_far).transpose()?,
             interfaces: proc::interfaces()?,
@@ -57,9 +63,10 @@ impl Looked {
     /// # Errors
     /// When it is gone.
     pub fn server_cpu_s_since(&self, mark: &Mark) -> io::Result<f64> {
-        let usage = self.server.map(proc::usage).transpose()?;
-        let (now, before) = (usage.unwrap_or_default(), mark.server.unwrap_or_default());
-        Ok(seconds(now.cpu_ns, before.cpu_ns))
+        match mark.server {
+            Some(before) => Ok(seconds(proc::usage(&self.server)?.cpu_ns, before.cpu_ns)),
+            None => Ok(0.0),
+        }
     }
 }
 
@@ -126,9 +133,9 @@ mod tests {
 
     #[test]
     fn what_lies_between_two_looks_is_told() {
-        let pid = Some(std::process::id());
+        let pid = vec![std::process::id()];
         let mut looked =
-            Looked { server: pid, client: pid, server_cpus: vec![0], ..Looked::default() };
+            Looked { server: pid.clone(), client: pid, server_cpus: vec![0], ..Looked::default() };
         let begin = looked.mark().unwrap();
         let mut end = looked.mark().unwrap();
         let usage = Usage { cpu_ns: 500_000_000, written_bytes: 7, ..begin.server.unwrap() };

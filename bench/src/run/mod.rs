@@ -21,7 +21,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub use cpus::Cpus;
 pub use interrupt::{Ended, Interrupt};
@@ -33,6 +33,7 @@ use crate::result::{GateResult, Missing, Repeat, RunResult, SuiteResult};
 use crate::suite::{Group, NamedRun, Suite};
 use other_load::OtherLoad;
 use repeat::Given;
+use syscalls::Syscalls;
 
 /// How a suite is run.
 #[derive(Debug)]
@@ -137,7 +138,7 @@ impl<'a> Runner<'a> {
         let runs: Vec<&NamedRun> = group.runs.iter().filter(missing).collect();
         for round in 0..group.rounds {
             for nth in rounds::order(runs.len(), round) {
-                let (repeat, began) = self.repeat(runs[nth], round)?;
+                let (repeat, began) = self.repeat(runs[nth], round, false)?;
                 self.done += 1;
                 eprintln!(
                     "[{}/{}] {}",
@@ -155,10 +156,33 @@ impl<'a> Runner<'a> {
                 self.other_load.look();
             }
         }
+        if self.suite.syscalls && Syscalls::can_be_counted() {
+            runs.into_iter().try_for_each(|run| self.count_syscalls(run, group.rounds))?;
+        }
         Ok(())
     }
 
-    fn repeat(&self, run: &NamedRun, round: usize) -> Result<(Repeat, SystemTime), RunError> {
+    /// Runs once more, for a short time, and keeps nothing of it but how many calls there were.
+    fn count_syscalls(&mut self, run: &NamedRun, round: usize) -> Result<(), RunError> {
+        let mut short = run.clone();
+        let duration = &mut short.run.load.duration.0;
+        *duration = COUNTED_MAX.min(*duration);
+        let (counted, _) = self.repeat(&short, round, true)?;
+        let kept = self.runs.iter_mut().find(|kept| kept.name == run.name);
+        for repeat in &mut kept.expect("every run has a place").repeats {
+            if let Some(server) = &mut repeat.server {
+                server.syscalls = scaled(&counted, &repeat.outcome);
+            }
+        }
+        Ok(())
+    }
+
+    fn repeat(
+        &self,
+        run: &NamedRun,
+        round: usize,
+        count_syscalls: bool,
+    ) -> Result<(Repeat, SystemTime), RunError> {
         let failed = |why| {
             let outcome = Outcome { failed: Some(why), ..Outcome::default() };
             (Repeat { round, outcome, ..Repeat::default() }, wall())
@@ -174,7 +198,7 @@ impl<'a> Runner<'a> {
             load: &load,
             round,
             folder: &folder.0,
-            count_syscalls: true,
+            count_syscalls,
             interrupt: &self.options.interrupt,
         });
         drop(folder);
@@ -186,6 +210,19 @@ impl<'a> Runner<'a> {
             Err(Ended::Interrupted) => Err(RunError::Interrupted),
         }
     }
+}
+
+/// System calls are counted for no longer than this.
+const COUNTED_MAX: Duration = Duration::from_secs(1);
+
+/// The calls of a repeat for as many bytes as another had, or at rest for as long.
+fn scaled(counted: &Repeat, other: &Outcome) -> Option<u64> {
+    let calls = counted.server?.syscalls? as f64;
+    let (one, other) = match counted.outcome.bytes {
+        0 => (counted.outcome.seconds, other.seconds),
+        bytes => (bytes as f64, other.bytes as f64),
+    };
+    (one > 0.0).then(|| (calls * other / one).round() as u64)
 }
 
 fn empty_result(group: &str, run: &NamedRun, start: &layout::Start) -> RunResult {

@@ -20,15 +20,21 @@ pub struct Usage {
     pub written_bytes: u64,
 }
 
-/// Reads what a process and all that it started took.
+/// A process and all that it started and that lives.
+pub fn family(pid: u32) -> Vec<u32> {
+    let mut family = vec![pid];
+    family.extend(started_by(pid));
+    family
+}
+
+/// Reads what a family took. Only its first may not be gone.
 ///
 /// # Errors
-/// When there is no such process.
-pub fn usage(pid: u32) -> io::Result<Usage> {
-    let mut sum = one_usage(pid)?;
-    for child in started_by(pid) {
-        // It may end at any moment.
-        let Ok(usage) = one_usage(child) else { continue };
+/// When it is.
+pub fn usage(family: &[u32]) -> io::Result<Usage> {
+    let (first, others) = family.split_first().ok_or_else(nobody)?;
+    let mut sum = one_usage(*first)?;
+    for usage in others.iter().filter_map(|&pid| one_usage(pid).ok()) {
         sum.cpu_ns += usage.cpu_ns;
         sum.user_ticks += usage.user_ticks;
         sum.system_ticks += usage.system_ticks;
@@ -39,18 +45,18 @@ pub fn usage(pid: u32) -> io::Result<Usage> {
     Ok(sum)
 }
 
-/// Reads the memory that a process and all that it started hold, in bytes.
+/// Reads the memory that a family holds, in bytes. Only its first may not be gone.
 ///
 /// # Errors
-/// When there is no such process.
-pub fn rss_bytes(pid: u32) -> io::Result<u64> {
+/// When it is.
+pub fn rss_bytes(family: &[u32]) -> io::Result<u64> {
     let one = |pid| {
         let statm = read(&format!("/proc/{pid}/statm"))?;
         let pages = statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
         Ok::<_, io::Error>(pages.ok_or_else(|| unreadable("statm"))? * page_bytes())
     };
-    let children = started_by(pid).into_iter().filter_map(|child| one(child).ok());
-    Ok(one(pid)? + children.sum::<u64>())
+    let (first, others) = family.split_first().ok_or_else(nobody)?;
+    Ok(one(*first)? + others.iter().filter_map(|&pid| one(pid).ok()).sum::<u64>())
 }
 
 /// Threads of a process.
@@ -184,6 +190,10 @@ fn read(path: &str) -> io::Result<String> {
     fs::read_to_string(path)
 }
 
+fn nobody() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "no process is named")
+}
+
 fn unreadable(file: &str) -> io::Error {
     io::Error::other(format!("/proc/…/{file} isn't as proc(5) has it"))
 }
@@ -277,24 +287,28 @@ mod tests {
 
     #[test]
     fn this_process_can_be_read_and_a_missing_one_is_told() {
-        let ours = std::process::id();
-        let before = usage(ours).unwrap();
+        let ours = [std::process::id()];
+        let before = usage(&ours).unwrap();
         let mut work = 0u64;
-        while usage(ours).unwrap().cpu_ns <= before.cpu_ns {
+        while usage(&ours).unwrap().cpu_ns <= before.cpu_ns {
             work = work.wrapping_add(1);
         }
-        assert!(rss_bytes(ours).unwrap() > 0);
-        assert!(threads(ours).unwrap().contains(&ours));
-        assert!(usage(u32::MAX >> 2).is_err() && rss_bytes(u32::MAX >> 2).is_err());
+        let gone = u32::MAX >> 2;
+        assert!(rss_bytes(&ours).unwrap() > 0);
+        assert_eq!(rss_bytes(&[ours[0], gone]).is_ok(), usage(&[ours[0], gone]).is_ok());
+        assert!(threads(ours[0]).unwrap().contains(&ours[0]));
+        for missing in [[].as_slice(), &[gone]] {
+            assert!(usage(missing).is_err() && rss_bytes(missing).is_err());
+        }
         assert!(softirq_ticks(&[0]).is_ok() && retransmits().is_ok());
         assert!(interfaces().unwrap().iter().any(|interface| interface.name == "lo"));
-        assert!(processes().unwrap().contains(&ours));
+        assert!(processes().unwrap().contains(&ours[0]));
     }
 
     #[test]
     fn what_a_process_starts_is_its_own() {
         let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
-        assert!(started_by(std::process::id()).contains(&child.id()));
+        assert!(family(std::process::id()).contains(&child.id()));
         child.kill().unwrap();
         child.wait().unwrap();
     }

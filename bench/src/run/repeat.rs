@@ -105,7 +105,12 @@ impl<'a> Watch<'a> {
         Ok(Self {
             given,
             server,
-            looked: Looked { server: pid, client: None, server_cpus, syscalls },
+            looked: Looked {
+                server: pid.into_iter().collect(),
+                client: Vec::new(),
+                server_cpus,
+                syscalls,
+            },
             begin: None,
             end: None,
             rss_begin_bytes: 0,
@@ -125,7 +130,7 @@ impl<'a> Watch<'a> {
         let program = start.client.as_ref().expect("the caller has looked");
         let log = self.given.folder.join("client.log");
         let mut client = Child::start(program, &self.given.layout.client_cpus, &job, &log)?;
-        self.looked.client = Some(client.pid());
+        self.looked.client = vec![client.pid()];
         let told = self.listen(&mut client).and_then(|told| {
             let status = client.wait(Duration::from_secs(10))?;
             match status.success() {
@@ -238,12 +243,15 @@ impl<'a> Watch<'a> {
     }
 
     fn server_rss(&self) -> Result<u64, Ended> {
-        Ok(self.looked.server.map(proc::rss_bytes).transpose()?.unwrap_or_default())
+        match self.looked.server.as_slice() {
+            [] => Ok(0),
+            family => Ok(proc::rss_bytes(family)?),
+        }
     }
 
     /// A client that is gone is told by its end.
     fn client_rss(&self) -> u64 {
-        self.looked.client.and_then(|pid| proc::rss_bytes(pid).ok()).unwrap_or_default()
+        proc::rss_bytes(&self.looked.client).unwrap_or_default()
     }
 
     /// Ends the server, and puts together what was seen.

@@ -33,6 +33,8 @@ pub struct Suite {
     pub about: String,
     /// Repeats, where a group has no number of its own.
     pub rounds: usize,
+    /// Whether system calls are counted, in a short repeat more of each run.
+    pub syscalls: bool,
     /// One after the other.
     pub groups: Vec<Group>,
     /// In the order of the file.
@@ -132,7 +134,8 @@ impl Reader<'_> {
         }
         let gates = read.gates.iter().map(|entry| self.gate(entry, &names));
         let gates = gates.collect::<Result<_, _>>()?;
-        Ok(Suite { name, about: read.about, rounds: read.rounds, groups, gates })
+        let SuiteFile { about, rounds, syscalls, .. } = read;
+        Ok(Suite { name, about, rounds, syscalls, groups, gates })
     }
 
     /// The runs of one entry.

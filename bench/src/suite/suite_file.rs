@@ -11,6 +11,9 @@ pub struct SuiteFile {
     pub about: String,
     /// Repeats of every run, unless its group has a number of its own.
     pub rounds: usize,
+    /// Whether system calls are counted, in a short repeat more of each run.
+    #[serde(default = "yes")]
+    pub syscalls: bool,
     /// Groups that have one.
     #[serde(default, rename = "group")]
     pub groups: Vec<GroupEntry>,
@@ -20,6 +23,10 @@ pub struct SuiteFile {
     /// Gates.
     #[serde(default, rename = "gate")]
     pub gates: Vec<GateEntry>,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// A number of rounds for one group.
