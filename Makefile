@@ -1,5 +1,5 @@
 # Everything a developer runs. Each target says what it does before it does it.
-.PHONY: run build test beating check fmt clippy doc deny shellcheck tuning preflight proto test-tools fuzz
+.PHONY: run build test beating bench bench-tools check fmt clippy doc deny shellcheck tuning preflight proto test-tools fuzz
 
 # What the tests build and release does not: the places at which a test lets a server die.
 TEST_FEATURES = --features sluice-server/failpoints
@@ -27,6 +27,20 @@ beating: preflight test-tools
 	@echo "beating: what peers may do to a server, at length; some minutes, and 20,000 open files"
 	cargo test -p sluice-server --locked $(TEST_FEATURES) --test beating -- \
 		--include-ignored --nocapture --test-threads 1
+
+# quick, gates, matrix, peers or soak: see bench/suites.
+SUITE = quick
+# Those that hold Sluice against what nobody here wrote.
+SUITES_WITH_TOOLS = gates peers
+
+bench: preflight $(if $(filter $(SUITES_WITH_TOOLS),$(SUITE)),bench-tools)
+	@echo "bench: an optimised server and its bench"
+	cargo build --release --locked -p sluice-server -p sluice-bench
+	@echo "bench: suite $(SUITE); what comes of it lies in bench/out, and report.html shows it"
+	target/release/sluice-bench suite $(SUITE) --out bench/out
+
+bench-tools:
+	@scripts/bench-tools
 
 check: fmt clippy test proto doc deny shellcheck tuning
 	@echo "check: all passed"
