@@ -33,7 +33,8 @@ pub enum Order {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fill {
-    /// Noise that nothing compresses, the same in every run.
+    /// Noise, the same in every run; half a MiB of it again and again, so that a client has it in
+    /// its CPU's cache.
     #[default]
     Random,
     /// Zeros.

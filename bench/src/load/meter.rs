@@ -198,9 +198,10 @@ impl Meter {
         &mut self.second
     }
 
-    /// A second that the measured time ends in would look like a dip, so it is left out.
+    /// A second that the measured time ends in would look like a dip, so it is left out, unless it
+    /// is as good as over.
     fn whole_seconds(&self) -> u64 {
-        self.measured().as_secs()
+        (self.measured() + ALMOST).as_secs()
     }
 
     /// Puts all seconds before `nth` into the series.
@@ -224,6 +225,7 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
+const ALMOST: Duration = Duration::from_millis(20);
 const LATENCY_US_MAX: u64 = 3_600_000_000;
 const DIGITS: u8 = 3;
 

@@ -5,6 +5,7 @@ mod closed;
 mod grpc;
 mod idle;
 mod links;
+mod looped;
 mod meter;
 mod open;
 mod order;

@@ -12,6 +12,7 @@ use sluice_proto::checksum::Crc64Nvme;
 
 use crate::job::{Fill, Share};
 use crate::load::chance;
+use crate::load::looped::{PERIOD_BYTES, looped};
 use crate::load::plan::Plan;
 
 /// Windows of neighbours lie this far apart: no multiple of any block, so nothing lines up.
@@ -40,11 +41,11 @@ impl Payload {
     /// When a file that is to be sent can't be read, or is empty.
     pub fn make(plans: &[Plan], fill: &Fill) -> io::Result<Vec<Self>> {
         let bytes = plans.iter().map(span).max().unwrap_or_default() as usize;
-        let buffer = Bytes::from(match fill {
-            Fill::Random => noise(bytes),
-            Fill::Zero => vec![0; bytes],
-            Fill::File(path) => repeated(File::open(path)?, bytes)?,
-        });
+        let buffer = match fill {
+            Fill::Random => looped(&noise(PERIOD_BYTES), bytes)?,
+            Fill::Zero => looped(&[0; PERIOD_BYTES], bytes)?,
+            Fill::File(path) => repeated(File::open(path)?, bytes)?.into(),
+        };
         Ok(plans.iter().map(|&plan| Self::of(plan, buffer.clone())).collect())
     }
 
@@ -117,7 +118,7 @@ fn span(plan: &Plan) -> u64 {
     plan.chunk_bytes + STRIDE_BYTES * (windows(plan) - 1)
 }
 
-/// Bytes that nothing compresses, the same in every run.
+/// Bytes that look like chance, the same in every run.
 pub fn noise(length: usize) -> Vec<u8> {
     let mut random = chance::Stream::of(0);
     let mut bytes = Vec::with_capacity(length + 8);

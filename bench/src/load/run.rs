@@ -36,6 +36,7 @@ pub struct Run {
     uploads_begun: Cell<u64>,
     /// Chunks on their way whose answer hasn't come.
     flying: Cell<u64>,
+    last_refusal: RefCell<String>,
     is_over: Cell<bool>,
     /// Rung when nothing more need be measured.
     pub enough: Notify,
@@ -53,6 +54,7 @@ impl Run {
             meter: RefCell::new(Meter::new()),
             uploads_begun: Cell::new(0),
             flying: Cell::new(0),
+            last_refusal: RefCell::default(),
             is_over: Cell::new(false),
             enough: Notify::new(),
         }
@@ -126,6 +128,7 @@ impl Run {
                 Err(error) => return Err(UploadError::Call { name, error }),
             };
             let again = refused.may_repeat && attempt < RETRY.attempts;
+            self.last_refusal.replace(refused.name());
             self.count(|meter| meter.refused(now(), refused.name(), again));
             if !again {
                 return Err(UploadError::Call { name, error: CallError::Refused(refused) });
@@ -153,10 +156,16 @@ impl Run {
     }
 
     /// The time is up for all that is in the air: those acks count as lost.
-    pub fn give_up(&self) -> u64 {
-        let flying = self.flying.get();
-        self.count(|meter| meter.lost(flying));
-        flying
+    pub fn give_up(&self, limit: Duration) {
+        let (lost, seconds) = (self.flying.get(), limit.as_secs());
+        self.count(|meter| meter.lost(lost));
+        let refused = match self.last_refusal.borrow().as_str() {
+            "" => String::new(),
+            name => format!("; last refused was {name}"),
+        };
+        let why =
+            format!("not all came to its end in {seconds} s: {lost} acks never came{refused}");
+        self.fail(why);
     }
 
     /// All that was counted.

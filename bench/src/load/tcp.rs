@@ -24,6 +24,9 @@ use crate::load::plan::Plan;
 
 /// A sink that doesn't answer or read for so long never will.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// What a thread took can't be seen any more when it has ended: whoever looks at the end of the
+/// measured time must find it.
+const LINGER: Duration = Duration::from_millis(200);
 const WORD_BYTES: usize = 8;
 
 /// Puts the load on: a blocking thread for each connection.
@@ -170,6 +173,7 @@ impl<'a> Sender<'a> {
             self.meter.verified(started, now(), false);
         }
         self.meter.end(self.course.over_at());
+        thread::sleep(LINGER);
         Ok(self.meter)
     }
 

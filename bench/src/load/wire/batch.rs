@@ -11,12 +11,13 @@ use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Smaller writes are copied and wait for the end of the turn; larger ones never are.
-const COPIED_BYTES_MAX: usize = 16 << 10;
+/// Smaller writes are copied and wait for the end of the turn; larger ones never are. A frame of
+/// 16 KiB, which is what peers take that aren't tuned, is cheaper copied than written by itself.
+const COPIED_BYTES_MAX: usize = 20 << 10;
 /// More parts than h2 has in one write.
 const PARTS_MAX: usize = 7;
 /// So much waits at most.
-const WAITING_BYTES_MAX: usize = 64 << 10;
+const WAITING_BYTES_MAX: usize = 256 << 10;
 
 /// What h2 writes to and reads from.
 #[derive(Debug, Clone)]
