@@ -4,8 +4,8 @@ mod compare;
 mod exit;
 mod load;
 mod peer;
+mod report;
 mod suite;
-mod suite_text;
 mod upload;
 
 use std::ffi::OsString;
@@ -41,6 +41,8 @@ enum Command {
     Announce(peer::Announced),
     /// Runs a suite: starts servers and clients by turns, measures, and judges its gates.
     Suite(suite::Arguments),
+    /// Renders the report of a suite's result again.
+    Report(report::Arguments),
 }
 
 /// Runs the command whose words are `arguments`, the program's name first.
@@ -52,6 +54,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Cli { command: Command::Peer(arguments) }) => peer::run(&arguments),
         Ok(Cli { command: Command::Announce(arguments) }) => peer::announce(&arguments),
         Ok(Cli { command: Command::Suite(arguments) }) => suite::run(&arguments),
+        Ok(Cli { command: Command::Report(arguments) }) => report::run(&arguments),
         Err(error) => misread(&error),
     }
 }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use crate::command::{Exit, show, suite_text};
+use crate::command::{Exit, show};
+use crate::report;
 use crate::result::{GateResult, SuiteResult};
 use crate::run::{self, Cpus, Interrupt, Layout, Options, RunError};
 use crate::suite::{Suite, SuiteError};
@@ -77,7 +78,7 @@ pub fn run(arguments: &Arguments) -> Exit {
     match measure(&suite, &arguments.out, &arguments.machine) {
         Ok(result) => {
             let out = arguments.out.display();
-            show(false, &result, || format!("{}written to {out}\n", suite_text::text(&result)));
+            show(false, &result, || format!("{}written to {out}\n", report::suite_text(&result)));
             exit(&result)
         }
         Err(error) => {
@@ -150,7 +151,8 @@ impl<'a> From<&'a GateResult> for GateLine<'a> {
 fn write(out: &Path, result: &SuiteResult) -> io::Result<()> {
     let gates: Vec<GateLine<'_>> = result.gates.iter().map(GateLine::from).collect();
     fs::write(out.join("result.json"), pretty(result)?)?;
-    fs::write(out.join("gates.json"), pretty(&gates)?)
+    fs::write(out.join("gates.json"), pretty(&gates)?)?;
+    fs::write(out.join("report.html"), report::html(result))
 }
 
 fn pretty(value: &impl Serialize) -> io::Result<String> {

@@ -1,5 +1,12 @@
 //! What a run came to, for people and for programs.
 
+mod digest;
+#[cfg(test)]
+mod fixture;
+mod number;
+mod page;
+mod plot;
+mod terminal;
 mod text;
 
 use std::collections::BTreeMap;
@@ -9,6 +16,8 @@ use serde::Serialize;
 use crate::outcome::{Histogram64, Outcome};
 use crate::process::{Cpu, Memory};
 
+pub use page::html;
+pub use terminal::suite_text;
 pub use text::text;
 
 const GB: f64 = 1e9;
