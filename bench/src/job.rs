@@ -173,7 +173,8 @@ pub struct Job {
     pub address: String,
     /// What is sent; `offered` is `Bytes` if it is anything.
     pub load: Load,
-    /// What one kind of client needs beside (credentials, a bucket).
+    /// What one kind of client needs beside (credentials, a bucket). `shards` is for those that
+    /// spread uploads over several.
     #[serde(default)]
     pub extra: BTreeMap<String, String>,
 }

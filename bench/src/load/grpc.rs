@@ -8,7 +8,7 @@ use tokio::runtime::Builder;
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::clock::now;
-use crate::job::{Job, Load, Offered, Route};
+use crate::job::{Job, Load, Offered};
 use crate::load::links::Links;
 use crate::load::meter::Meter;
 use crate::load::open::{Open, Window};
@@ -20,7 +20,7 @@ use crate::load::wire::Speaker;
 use crate::load::{Mark, closed, idle, route};
 
 /// What is under way when the measured time is over has so long to come to its end.
-const DRAIN_LIMIT: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 30 });
+const DRAIN_LIMIT: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 120 });
 
 /// Puts the load on. One thread does it all: threads would only take turns on the client's CPU.
 ///
@@ -34,23 +34,39 @@ pub fn run(
 ) -> io::Result<Meter> {
     let payloads = Payload::make(plans, &job.load.fill)?;
     let links = Links::new(speaker, job.load.connections);
-    let run = Rc::new(Run::new(job.address.clone(), job.load.clone(), links, payloads));
+    let mut run = Run::new(job.address.clone(), job.load.clone(), links, payloads);
+    let shards = job.extra.get("shards").and_then(|count| count.parse().ok()).unwrap_or(1);
     let runtime = Builder::new_current_thread().enable_all().build()?;
     // What is still under way when it is given up goes with the set.
-    LocalSet::new().block_on(&runtime, async {
+    let meter = LocalSet::new().block_on(&runtime, async {
+        match connect(&run, shards).await {
+            Ok(owners) => run.owners = owners,
+            Err(error) => {
+                run.fail(error);
+                return run.take_meter();
+            }
+        }
+        let run = Rc::new(run);
         if let Err(error) = put_on(&run, on).await {
             run.fail(error);
         }
+        run.take_meter()
     });
-    Ok(run.take_meter())
+    Ok(meter)
+}
+
+/// Connections cost a server memory, so they are made before anyone looks at that. Gives the owners
+/// that uploads are opened at.
+async fn connect(run: &Run, shards: usize) -> Result<Vec<String>, UploadError> {
+    run.links.to(&run.address).await?;
+    let owners = route::find_owners(run, shards).await?;
+    for owner in &owners {
+        run.links.to(owner).await?;
+    }
+    Ok(owners)
 }
 
 async fn put_on(run: &Rc<Run>, on: &mut dyn FnMut(Mark)) -> Result<(), UploadError> {
-    // Connections cost a server memory: those that are shared are made before anyone looks.
-    run.links.to(&run.address).await?;
-    if run.load.route == Route::Wrong {
-        route::find_owners(run).await?;
-    }
     idle::open(run, on).await?;
     let mut work = JoinSet::new();
     let window = match &run.load.offered {

@@ -26,7 +26,8 @@ pub async fn open(run: &Run, on: &mut dyn FnMut(Mark)) -> Result<(), UploadError
     stream::iter((0..run.load.idle_uploads as u64).map(Ok))
         .try_for_each_concurrent(OPENED_AT_A_TIME, |lane| async move {
             let (nth, payload) = run.next_upload();
-            initiate(run, nth, &payload, lane).await.map(drop)
+            let lanes = run.links.to(run.home(nth)).await?;
+            initiate(run, nth, &payload, lanes.lane(lane)).await.map(drop)
         })
         .await?;
     tokio::time::sleep(REST).await;

@@ -46,13 +46,19 @@ impl Links {
         cell.get_or_try_init(|| self.connect(address)).await.cloned()
     }
 
+    /// A new connection to `host:port`, which nobody shares.
+    ///
+    /// # Errors
+    /// When nobody listens there.
+    pub async fn fresh(&self, address: &str) -> io::Result<Wire> {
+        let wire = Wire::connect(address, self.speaker).await;
+        wire.map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
+    }
+
     async fn connect(&self, address: &str) -> io::Result<Lanes> {
         let mut wires = Vec::with_capacity(self.connections);
         for _ in 0..self.connections {
-            let wire = Wire::connect(address, self.speaker).await;
-            wires.push(
-                wire.map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?,
-            );
+            wires.push(self.fresh(address).await?);
         }
         Ok(Lanes(wires.into()))
     }

@@ -28,8 +28,8 @@ pub struct Run {
     pub address: String,
     /// Ways to the server.
     pub links: Links,
-    /// Owners that were told of, for chunks that are to go to a wrong one.
-    pub owners: RefCell<Vec<String>>,
+    /// Owners that uploads are opened at in turn, if there are several.
+    pub owners: Vec<String>,
     /// One for each kind of upload.
     payloads: Vec<Rc<Payload>>,
     meter: RefCell<Meter>,
@@ -49,7 +49,7 @@ impl Run {
             load,
             address,
             links,
-            owners: RefCell::default(),
+            owners: Vec::new(),
             payloads: payloads.into_iter().map(Rc::new).collect(),
             meter: RefCell::new(Meter::new()),
             uploads_begun: Cell::new(0),
@@ -64,6 +64,15 @@ impl Run {
     pub fn next_upload(&self) -> (u64, Rc<Payload>) {
         let nth = self.uploads_begun.replace(self.uploads_begun.get() + 1);
         (nth, self.payloads[share_of(&self.load.mix, nth)].clone())
+    }
+
+    /// Where upload `nth` is opened. Its owner is the one that opens it, so that a load is spread
+    /// over all owners alike if they are known: by chance it hardly ever is.
+    pub fn home(&self, nth: u64) -> &str {
+        match self.owners.len() as u64 {
+            0 => &self.address,
+            owners => &self.owners[(nth % owners) as usize],
+        }
     }
 
     /// Counts.

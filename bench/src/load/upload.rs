@@ -55,9 +55,14 @@ pub enum UploadError {
     /// There is no way to where its chunks should go.
     #[error("no way to an owner: {0}")]
     Unreachable(#[from] std::io::Error),
-    /// Chunks should go to another owner, and there is none.
-    #[error("there is no other owner to send chunks to")]
-    OneOwner,
+    /// More owners are needed than were found.
+    #[error("{needed} owners are needed, and {found} were found")]
+    FewOwners {
+        /// For the load.
+        needed: usize,
+        /// By opening uploads.
+        found: usize,
+    },
 }
 
 /// An upload that is open.
@@ -77,7 +82,8 @@ impl Upload {
     pub async fn open(run: &Run, lane: u64) -> Result<Self, UploadError> {
         let started = now();
         let (nth, payload) = run.next_upload();
-        let opened = initiate(run, nth, &payload, lane).await?;
+        let lanes = run.links.to(run.home(nth)).await?;
+        let opened = initiate(run, nth, &payload, lanes.lane(lane)).await?;
         let lanes = route::lanes(run, &opened.endpoints, nth).await?;
         let chunks = payload.plan().chunks();
         let numbers = RefCell::new(Numbers::new(chunks, run.load.order, nth));
@@ -185,7 +191,7 @@ pub async fn initiate(
     run: &Run,
     nth: u64,
     payload: &Payload,
-    lane: u64,
+    wire: &Wire,
 ) -> Result<pb::InitiateUploadResponse, UploadError> {
     let mut request =
         pb::InitiateUploadRequest { filename: format!("bench-{nth}"), ..Default::default() };
@@ -198,8 +204,7 @@ pub async fn initiate(
         job::Ack::Received => pb::AckLevel::Received,
         job::Ack::Spooled => pb::AckLevel::Spooled,
     });
-    let lanes = run.links.to(&run.address).await?;
-    run.call("InitiateUpload", || in_time(lanes.lane(lane).initiate(&request))).await
+    run.call("InitiateUpload", || in_time(wire.initiate(&request))).await
 }
 
 async fn in_time<T>(call: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {

@@ -125,7 +125,12 @@ impl<'a> Watch<'a> {
     /// Has the client put its load on.
     fn load(&mut self, start: &Start) -> Result<Outcome, Ended> {
         let address = self.server.as_ref().map_or_else(String::new, |s| s.address().to_owned());
-        let job = Job { address, load: self.given.load.clone(), extra: start.extra.clone() };
+        let mut extra = start.extra.clone();
+        let server = &self.given.run.server;
+        if server.kind == ServerKind::Sluice {
+            extra.insert("shards".into(), server.shards.to_string());
+        }
+        let job = Job { address, load: self.given.load.clone(), extra };
         let job = serde_json::to_vec(&job).map_err(|error| Ended::failed(error.to_string()))?;
         let program = start.client.as_ref().expect("the caller has looked");
         let log = self.given.folder.join("client.log");

@@ -29,7 +29,12 @@ fn load() -> Load {
 }
 
 fn put_on(kind: Kind, server: &Server, load: Load) -> Outcome {
-    let job = Job { address: server.address(), load, extra: Default::default() };
+    put_on_shards(kind, server, load, 1)
+}
+
+fn put_on_shards(kind: Kind, server: &Server, load: Load, shards: usize) -> Outcome {
+    let extra = [("shards".to_owned(), shards.to_string())].into();
+    let job = Job { address: server.address(), load, extra };
     run(kind, &job, &mut |_| {})
 }
 
@@ -181,12 +186,11 @@ fn chunks_go_where_the_load_says() {
             for upload in seen.uploads.values() {
                 let right = match route {
                     Route::Owner => upload.owner,
-                    Route::Shared => 0,
+                    Route::Shared => server::SHARED,
                     Route::Wrong => 1 - upload.owner,
                 };
                 assert!(upload.acked.iter().all(|&(_, port)| port == right), "{route:?}");
             }
-            assert!(seen.connections <= 4);
         }
     }
 }
@@ -195,7 +199,20 @@ fn chunks_go_where_the_load_says() {
 fn without_another_owner_there_is_no_wrong_one() {
     let server = Server::start(Faults { one_owner: true, ..Default::default() });
     let outcome = put_on(Kind::Own, &server, Load { route: Route::Wrong, ..load() });
-    assert!(outcome.failed.unwrap().contains("no other owner"));
+    assert!(outcome.failed.unwrap().contains("2 owners are needed, and 1 were found"));
+}
+
+#[test]
+fn uploads_are_spread_over_all_shards_alike_and_opened_where_they_belong() {
+    let server = Server::start(Faults::default());
+    let outcome = put_on_shards(Kind::Own, &server, load(), 2);
+    let seen = server.seen();
+    verified(&outcome, &seen);
+    let of = |owner| {
+        let sent = |upload: &&server::Upload| upload.owner == owner && upload.is_complete;
+        seen.uploads.values().filter(sent).count()
+    };
+    assert!(of(0).abs_diff(of(1)) <= 3, "{} and {}", of(0), of(1));
 }
 
 #[test]

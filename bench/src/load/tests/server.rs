@@ -18,6 +18,9 @@ use sluice_proto::pb::{self, UploadState};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
+/// The port that both shards share; the others are 0 and 1.
+pub const SHARED: usize = 2;
+
 /// What it does otherwise than it should.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
@@ -44,7 +47,7 @@ pub struct Faults {
 pub struct Upload {
     /// What it was opened with.
     pub request: pb::InitiateUploadRequest,
-    /// Which of the two ports owns it.
+    /// Which of the two shards owns it.
     pub owner: usize,
     /// Numbers of chunks, as they were acked, and the port that each came to.
     pub acked: Vec<(u32, usize)>,
@@ -70,10 +73,11 @@ pub struct Seen {
     was_lost: bool,
 }
 
-/// Serves on two ports, as two shards do. Dropping it ends it.
+/// Serves as two shards do: each on a port of its own, and both on one that they share, where a
+/// connection is the one's or the other's. Dropping it ends it.
 #[derive(Debug)]
 pub struct Server {
-    pub addresses: [SocketAddr; 2],
+    addresses: [SocketAddr; 3],
     shared: Arc<Shared>,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -82,15 +86,15 @@ pub struct Server {
 #[derive(Debug)]
 struct Shared {
     faults: Faults,
-    addresses: [SocketAddr; 2],
+    addresses: [SocketAddr; 3],
     seen: Mutex<Seen>,
     turn: tokio::sync::Mutex<()>,
 }
 
 impl Server {
     pub fn start(faults: Faults) -> Self {
-        let listeners = [0; 2].map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-        let addresses = [0, 1].map(|port| listeners[port].local_addr().unwrap());
+        let listeners = [0; 3].map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let addresses = [0, 1, 2].map(|port| listeners[port].local_addr().unwrap());
         let (seen, turn) = Default::default();
         let shared = Arc::new(Shared { faults, addresses, seen, turn });
         let (end, ended) = oneshot::channel::<()>();
@@ -112,7 +116,7 @@ impl Server {
 
     /// Where all is asked first.
     pub fn address(&self) -> String {
-        self.addresses[0].to_string()
+        self.addresses[SHARED].to_string()
     }
 
     pub fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -136,18 +140,20 @@ impl Shared {
 
     async fn accept(self: Arc<Self>, listener: TcpListener, port: usize) {
         while let Ok((stream, _)) = listener.accept().await {
-            self.seen().connections += 1;
-            tokio::spawn(self.clone().serve(stream, port));
+            let connections = &mut self.seen().connections;
+            *connections += 1;
+            let shard = if port == SHARED { *connections % 2 } else { port };
+            tokio::spawn(self.clone().serve(stream, port, shard));
         }
     }
 
-    async fn serve(self: Arc<Self>, stream: TcpStream, port: usize) {
+    async fn serve(self: Arc<Self>, stream: TcpStream, port: usize, shard: usize) {
         let mut builder = h2::server::Builder::new();
         builder.max_frame_size(1 << 20).initial_window_size(1 << 20);
         builder.initial_connection_window_size(16 << 20);
         let Ok(mut connection) = builder.handshake::<_, Bytes>(stream).await else { return };
         while let Some(Ok((request, respond))) = connection.accept().await {
-            tokio::spawn(self.clone().answer(request, respond, port));
+            tokio::spawn(self.clone().answer(request, respond, port, shard));
         }
     }
 
@@ -156,6 +162,7 @@ impl Shared {
         request: Request<RecvStream>,
         mut respond: SendResponse<Bytes>,
         port: usize,
+        shard: usize,
     ) {
         assert_eq!(request.headers()["content-type"], "application/grpc");
         assert_eq!(request.headers()["te"], "trailers");
@@ -166,7 +173,7 @@ impl Shared {
         }
         let Some(body) = self.read(request.into_body(), is_chunk).await else { return };
         let answer = match rpc.as_str() {
-            "InitiateUpload" => Ok(self.initiate(decode(body))),
+            "InitiateUpload" => Ok(self.initiate(decode(body), shard)),
             "CompleteUpload" => self.complete(&decode(body)),
             "UploadChunk" => {
                 let chunk: pb::UploadChunkRequest = decode(body);
@@ -224,10 +231,10 @@ impl Shared {
         is_lost
     }
 
-    fn initiate(&self, request: pb::InitiateUploadRequest) -> Bytes {
+    fn initiate(&self, request: pb::InitiateUploadRequest, shard: usize) -> Bytes {
         let mut seen = self.seen();
         let upload_id = format!("upload-{}", seen.uploads.len());
-        let owner = if self.faults.one_owner { 0 } else { seen.uploads.len() % 2 };
+        let owner = if self.faults.one_owner { 0 } else { shard };
         let endpoints = vec![self.addresses[owner].to_string()];
         seen.uploads.insert(upload_id.clone(), Upload { request, owner, ..Default::default() });
         frame_reply(&pb::InitiateUploadResponse { upload_id, endpoints, ..Default::default() })
