@@ -3,8 +3,12 @@
 //! The CRCs combine, so chunks can be summed in any order; SHA-256 can't, but
 //! its state can be taken out and put back after a crash.
 
+mod chunk_sums;
 mod combine;
+#[cfg(target_arch = "x86_64")]
+mod fused;
 
+pub use chunk_sums::ChunkSums;
 use combine::Combiner;
 use crc_fast::{CrcAlgorithm, Digest};
 use sha2::block_api::compress256;

@@ -1,7 +1,7 @@
 //! Sums of pieces combine to the sum of the whole, in any grouping, and a stored hash goes on.
 
 use bytes::Bytes;
-use sluice_proto::checksum::{Crc32c, Crc64Nvme, Sha256State};
+use sluice_proto::checksum::{ChunkSums, Crc32c, Crc64Nvme, Sha256State};
 
 use super::Stream;
 
@@ -12,6 +12,7 @@ type Sum = (u64, u64);
 pub fn run(input: &[u8]) {
     let stream = Stream::of(input);
     pieces_combine(&stream);
+    one_pass_says_what_two_say(&stream);
     any_sums_combine_in_any_grouping(input);
     hash_goes_on(&stream);
     if let Some(state) = Sha256State::import(input) {
@@ -39,9 +40,11 @@ fn combine_64((a, len_a): Sum, (b, len_b): Sum) -> Sum {
 
 fn pieces_combine(stream: &Stream) {
     let (mut fed_32, mut fed_64) = (Crc32c::new(), Crc64Nvme::new());
+    let mut fed_both = ChunkSums::new();
     for piece in &stream.pieces {
         fed_32.update(piece);
         fed_64.update(piece);
+        fed_both.update(piece);
     }
     let len = stream.whole.len() as u64;
     let (sum_32, sum_64) = (
@@ -50,6 +53,7 @@ fn pieces_combine(stream: &Stream) {
     );
     assert_eq!(u64::from(fed_32.value()), sum_32);
     assert_eq!(fed_64.value(), sum_64);
+    assert_eq!((u64::from(fed_both.crc32c()), fed_both.crc64nvme()), (sum_32, sum_64));
     let sum_of_32 = |piece: &Bytes| (Crc32c::of(piece).into(), piece.len() as u64);
     let sum_of_64 = |piece: &Bytes| (Crc64Nvme::of(piece), piece.len() as u64);
     for (sum_of, combine, whole) in [
@@ -61,6 +65,13 @@ fn pieces_combine(stream: &Stream) {
         let from_behind = sums.iter().rev().fold((0, 0), |behind, &sum| combine(sum, behind));
         assert_eq!(from_behind, (whole, len));
     }
+}
+
+/// Of what is long enough for it to be one pass.
+fn one_pass_says_what_two_say(stream: &Stream) {
+    let long = stream.whole.repeat(1 + 10_000 / stream.whole.len().max(1));
+    let both = ChunkSums::of(&long);
+    assert_eq!((both.crc32c(), both.crc64nvme()), (Crc32c::of(&long), Crc64Nvme::of(&long)));
 }
 
 /// Also of sums that no bytes are known for, and of lengths that no file has.

@@ -39,6 +39,19 @@ impl<const BITS: u32> Combiner<BITS> {
         shifted ^ b
     }
 
+    /// x^exponent, modulo the polynomial.
+    pub const fn power(&self, exponent: u32) -> u64 {
+        let (mut power, mut bit) = (1 << (BITS - 1), 32);
+        while bit > 0 {
+            bit -= 1;
+            power = self.multiply(power, power);
+            if exponent >> bit & 1 == 1 {
+                power = self.multiply(power, 1 << (BITS - 1 - 1));
+            }
+        }
+        power
+    }
+
     const fn multiply(&self, a: u64, mut b: u64) -> u64 {
         let mut product = 0;
         let mut bit = BITS;

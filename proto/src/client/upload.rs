@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinError, JoinSet};
 
-use crate::checksum::{Crc32c, Crc64Nvme};
+use crate::checksum::{ChunkSums, Crc64Nvme};
 use crate::client::initiate::{chunk_timeout, initiate, open, paid, request};
 use crate::client::link::{CALL_TIMEOUT, Link, within};
 use crate::client::missing::Missing;
@@ -259,8 +259,8 @@ impl Call {
             let room = room(self.pace.as_ref()).await;
             let read = source.read(number, chunk_bytes as usize);
             let Some(data) = self.read(read, &mut flying, told, progress).await? else { break };
-            let (sum, len) = (Crc64Nvme::of(&data), data.len() as u64);
-            sums.insert(number, (sum, len));
+            let (chunk_sums, len) = (ChunkSums::of(&data), data.len() as u64);
+            sums.insert(number, (chunk_sums.crc64nvme(), len));
             if missing.is_some_and(|missing| !missing.contains(number)) {
                 told.acked_bytes += len;
                 told.resumed_bytes += len;
@@ -269,7 +269,7 @@ impl Call {
             let call = self.clone();
             flying.spawn(async move {
                 let _room = room;
-                call.send_chunk(number, data, sum).await
+                call.send_chunk(number, data, chunk_sums).await
             });
         }
         while !flying.is_empty() {
@@ -279,13 +279,18 @@ impl Call {
         Ok(sums)
     }
 
-    async fn send_chunk(&self, number: u32, data: Bytes, sum: u64) -> Result<u64, ClientError> {
+    async fn send_chunk(
+        &self,
+        number: u32,
+        data: Bytes,
+        sums: ChunkSums,
+    ) -> Result<u64, ClientError> {
         let len = data.len() as u64;
         let request = pb::UploadChunkRequest {
             upload_id: self.upload_id.clone(),
             chunk_number: number as i32,
-            crc32c: Bytes::copy_from_slice(&Crc32c::of(&data).to_be_bytes()),
-            crc64nvme: Bytes::copy_from_slice(&sum.to_be_bytes()),
+            crc32c: Bytes::copy_from_slice(&sums.crc32c().to_be_bytes()),
+            crc64nvme: Bytes::copy_from_slice(&sums.crc64nvme().to_be_bytes()),
             data,
             ..Default::default()
         };
