@@ -25,6 +25,7 @@
 mod connection;
 mod shard;
 mod stream;
+mod streams;
 
 pub use connection::{ConnectionCredit, FlowViolation, NoCredit};
 pub use shard::{CreditLimits, ShardCredit, WindowBudgetFull};

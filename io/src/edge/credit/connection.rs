@@ -1,11 +1,12 @@
 //! One connection's window and streams, and what it has charged to its shard.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{cell::RefCell, rc::Rc};
 
 use super::{
     FLOOR_BYTES, LOW_WATER_BYTES_MAX, STUCK_BYTES, WINDOW_BYTES_MAX, WindowUpdate,
     shard::{ShardCredit, WindowBudgetFull},
     stream::{Arrival, Fund, Phase, Stream},
+    streams::{Streams, Totals},
 };
 
 /// The client sent more than it may: end the connection with FLOW_CONTROL_ERROR.
@@ -34,22 +35,7 @@ pub struct ConnectionCredit {
     /// Charged to the shard beyond the floor. Never less than `needed`.
     extra: u64,
     busy: bool,
-    streams: BTreeMap<u32, Stream>,
-}
-
-/// Sums over the streams, bytes.
-#[derive(Default)]
-struct Totals {
-    /// Charges beyond the floor.
-    commit: u64,
-    /// Held, and not paid by the reserve.
-    held: u64,
-    /// Held by the floor.
-    plain: u64,
-    /// What the granted streams' windows may take of the connection's.
-    cover: u64,
-    /// Streams, not bytes: granted, unfinished, and paid by the connection.
-    granted: u64,
+    streams: Streams,
 }
 
 impl ConnectionCredit {
@@ -59,19 +45,20 @@ impl ConnectionCredit {
     /// When the floor doesn't fit any more: close the connection without a word of HTTP/2.
     pub fn accept(shard: &Rc<RefCell<ShardCredit>>) -> Result<Self, WindowBudgetFull> {
         shard.borrow_mut().join()?;
+        let stream_ceiling_bytes = shard.borrow().limits().stream_ceiling_bytes;
         Ok(Self {
             shard: Rc::clone(shard),
             window: FLOOR_BYTES,
             floor: FLOOR_BYTES,
             extra: 0,
             busy: false,
-            streams: BTreeMap::new(),
+            streams: Streams::new(stream_ceiling_bytes),
         })
     }
 
     /// The client has opened this stream. DATA of a stream that was not opened is dropped.
     pub fn open(&mut self, stream: u32) {
-        self.streams.entry(stream).or_insert_with(Stream::new);
+        self.streams.open(stream);
     }
 
     /// Payload of the data lane came in.
@@ -81,7 +68,7 @@ impl ConnectionCredit {
     pub fn received(&mut self, stream: u32, bytes: usize) -> Result<Arrival, FlowViolation> {
         let bytes = bytes as u64;
         self.spend(stream, bytes)?;
-        Ok(self.streams.get_mut(&stream).map_or(Arrival::Drop, |s| s.receive(bytes)))
+        Ok(self.streams.change(stream, |s| s.receive(bytes)).unwrap_or(Arrival::Drop))
     }
 
     /// Flow-controlled bytes came that nobody keeps: a DATA frame that went to h2 whole, with its
@@ -92,9 +79,7 @@ impl ConnectionCredit {
     /// When the client had no window for it.
     pub fn h2_consumed(&mut self, stream: u32, bytes: usize) -> Result<(), FlowViolation> {
         self.spend(stream, bytes as u64)?;
-        if let Some(stream) = self.streams.get_mut(&stream) {
-            stream.window -= bytes as u64;
-        }
+        self.streams.change(stream, |s| s.window -= bytes as u64);
         Ok(())
     }
 
@@ -105,7 +90,7 @@ impl ConnectionCredit {
     /// # Errors
     /// When neither budget nor reserve can pay; nothing has changed then.
     pub fn grant(&mut self, stream: u32, message_bytes_left: u64) -> Result<(), NoCredit> {
-        let Some(&before) = self.streams.get(&stream) else { return Ok(()) };
+        let Some(before) = self.streams.get(stream) else { return Ok(()) };
         if matches!(before.phase, Phase::Draining | Phase::Closed) {
             return Ok(());
         }
@@ -118,7 +103,7 @@ impl ConnectionCredit {
         {
             return Err(NoCredit);
         }
-        self.streams.insert(stream, reserved);
+        self.streams.set(stream, reserved);
         Ok(())
     }
 
@@ -128,7 +113,7 @@ impl ConnectionCredit {
     /// # Errors
     /// When the reserve is used up; nothing has changed then.
     pub fn park(&mut self, stream: u32) -> Result<(), NoCredit> {
-        let Some(&before) = self.streams.get(&stream) else { return Ok(()) };
+        let Some(before) = self.streams.get(stream) else { return Ok(()) };
         if matches!(before.phase, Phase::Draining | Phase::Closed) {
             return Ok(());
         }
@@ -137,7 +122,7 @@ impl ConnectionCredit {
         {
             return Err(NoCredit);
         }
-        self.streams.insert(stream, before.reserved(true, 0));
+        self.streams.set(stream, before.reserved(true, 0));
         Ok(())
     }
 
@@ -147,18 +132,14 @@ impl ConnectionCredit {
     /// # Panics
     /// When the stream doesn't hold as many.
     pub fn release(&mut self, stream: u32, bytes: usize) {
-        if let Some(known) = self.streams.get_mut(&stream) {
-            known.release(bytes as u64);
-            self.tidy(stream);
-        }
+        self.streams.change(stream, |s| s.release(bytes as u64));
+        self.tidy(stream);
     }
 
     /// All that the stream holds has left memory. None of it may be released again.
     pub fn release_all(&mut self, stream: u32) {
-        if let Some(known) = self.streams.get_mut(&stream) {
-            known.release(known.held.total());
-            self.tidy(stream);
-        }
+        self.streams.change(stream, |s| s.release(s.held.total()));
+        self.tidy(stream);
     }
 
     /// Nobody wants what still comes on this stream: it is dropped, and its connection credit is
@@ -182,7 +163,7 @@ impl ConnectionCredit {
     /// The client is gone: no window is left, only what is held stays charged. Keep this value
     /// until that has been released, then drop it.
     pub fn disconnect(&mut self) {
-        let streams: Vec<u32> = self.streams.keys().copied().collect();
+        let streams: Vec<u32> = self.streams.iter().map(|(stream, _)| stream).collect();
         streams.into_iter().for_each(|stream| self.close(stream));
         self.window = 0;
         if self.floor > 0 {
@@ -202,8 +183,7 @@ impl ConnectionCredit {
         self.promote();
         let from = out.len();
         self.give_streams(out);
-        let totals = self.totals();
-        let target = self.window_target(&totals);
+        let target = self.window_target(self.streams.totals());
         let missing = target.saturating_sub(self.window);
         if missing >= FLOOR_BYTES / 2 || self.window < target.min(STUCK_BYTES) {
             self.window = target;
@@ -218,30 +198,28 @@ impl ConnectionCredit {
     /// [`LOW_WATER_BYTES_MAX`], fit for SO_RCVLOWAT.
     #[must_use]
     pub fn low_water(&self, frame_bytes_left: usize) -> usize {
-        let coming: u64 = self.streams.values().map(Stream::coming).sum();
-        let sure = coming.min(self.window).max(frame_bytes_left as u64);
+        let sure = self.streams.totals().coming.min(self.window).max(frame_bytes_left as u64);
         sure.clamp(1, LOW_WATER_BYTES_MAX) as usize
     }
 
     /// Whether the parked reserve pays for what comes on this stream.
     #[must_use]
     pub fn is_reserved(&self, stream: u32) -> bool {
-        self.streams.get(&stream).is_some_and(|s| matches!(s.fund, Fund::Reserve { .. }))
+        self.streams.get(stream).is_some_and(|s| matches!(s.fund, Fund::Reserve { .. }))
     }
 
     /// Whether the client has too little window on this stream to go on as it likes, though it
     /// has to send so much more.
     #[must_use]
     pub fn is_held_up(&self, stream: u32, bytes_left: u64) -> bool {
-        let window = self.streams.get(&stream).map_or(0, |s| s.window.min(self.window));
+        let window = self.streams.get(stream).map_or(0, |s| s.window.min(self.window));
         window < bytes_left.min(STUCK_BYTES)
     }
 
     /// Whether a granted stream can't go on before it is given more.
     #[must_use]
     pub fn is_stuck(&self) -> bool {
-        let stuck = |s: &Stream| s.phase == Phase::Open && s.window < s.left.min(STUCK_BYTES);
-        self.window < STUCK_BYTES || self.streams.values().any(stuck)
+        self.window < STUCK_BYTES || self.streams.totals().stuck > 0
     }
 
     /// What the client may still send on the connection, bytes.
@@ -253,18 +231,23 @@ impl ConnectionCredit {
     /// What is in memory, bytes, parked ones too.
     #[must_use]
     pub fn held_bytes(&self) -> u64 {
-        self.streams.values().map(|s| s.held.total()).sum()
+        self.streams.iter().map(|(_, s)| s.held.total()).sum()
     }
 
     /// Window that no message needs any more, bytes: what cut messages left behind. It can't be
     /// taken back, and serves the connection's next messages; only closing frees it.
     #[must_use]
     pub fn surplus_bytes(&self) -> u64 {
-        self.window.saturating_sub(self.window_target(&self.totals()))
+        self.window.saturating_sub(self.window_target(self.streams.totals()))
+    }
+
+    #[cfg(test)]
+    pub(super) fn streams(&self) -> &Streams {
+        &self.streams
     }
 
     fn spend(&mut self, stream: u32, bytes: u64) -> Result<(), FlowViolation> {
-        let known = self.streams.get(&stream);
+        let known = self.streams.get(stream);
         if known.is_some_and(|s| s.window < bytes) {
             return Err(FlowViolation { stream });
         }
@@ -273,42 +256,33 @@ impl ConnectionCredit {
     }
 
     fn turn(&mut self, stream: u32, phase: Phase, left: u64) {
-        let Some(known) = self.streams.get_mut(&stream) else { return };
-        let waits = known.fund == Fund::Reserve { waiting: true };
-        match (known.phase, phase) {
-            (Phase::Closed, _) => {}
-            // Nobody serves it and nothing comes: it is over.
-            (Phase::Ended, Phase::Draining) | (Phase::Draining, Phase::Ended) => {
-                (known.phase, known.left) = (Phase::Closed, 0);
+        self.streams.change(stream, |known| {
+            let waits = known.fund == Fund::Reserve { waiting: true };
+            match (known.phase, phase) {
+                (Phase::Closed, _) => {}
+                // Nobody serves it and nothing comes: it is over.
+                (Phase::Ended, Phase::Draining) | (Phase::Draining, Phase::Ended) => {
+                    (known.phase, known.left) = (Phase::Closed, 0);
+                }
+                _ => (known.phase, known.left) = (phase, left),
             }
-            _ => (known.phase, known.left) = (phase, left),
-        }
-        if waits && phase != Phase::Ended {
-            known.fund = Fund::Reserve { waiting: false };
-        }
+            if waits && phase != Phase::Ended {
+                known.fund = Fund::Reserve { waiting: false };
+            }
+        });
         self.tidy(stream);
     }
 
     /// Gives back a reserve that is not needed any more, and forgets a stream that is over.
     fn tidy(&mut self, stream: u32) {
-        let Some(known) = self.streams.get_mut(&stream) else { return };
+        let Some(known) = self.streams.get(stream) else { return };
         if known.done_with_reserve() {
-            known.fund = Fund::Connection;
+            self.streams.change(stream, |s| s.fund = Fund::Connection);
             self.shard.borrow_mut().unpark();
         }
         if known.phase == Phase::Closed && known.held.total() == 0 {
-            self.streams.remove(&stream);
+            self.streams.forget(stream);
         }
-    }
-
-    fn totals(&self) -> Totals {
-        self.streams.values().fold(Totals::default(), |sum, s| Totals {
-            commit: sum.commit + s.commit(),
-            held: sum.held + s.held.granted + s.held.plain,
-            plain: sum.plain + s.held.plain,
-            cover: sum.cover + s.cover(),
-            granted: sum.granted + u64::from(s.wants_connection()),
-        })
     }
 
     /// Where the connection's window should stand: open for all that was granted, and the floor.
@@ -322,9 +296,9 @@ impl ConnectionCredit {
     }
 
     fn settle(&mut self) {
-        let totals = self.totals();
-        let needed = self.needed(&totals);
-        let busy = totals.commit > 0;
+        let totals = self.streams.totals();
+        let needed = self.needed(totals);
+        let (busy, held) = (totals.commit > 0, totals.held);
         let mut shard = self.shard.borrow_mut();
         shard.recharge(self.extra, needed);
         if busy != self.busy {
@@ -332,21 +306,21 @@ impl ConnectionCredit {
         }
         (self.extra, self.busy) = (needed, busy);
         assert!(self.window <= WINDOW_BYTES_MAX);
-        assert!(self.window + totals.held <= self.floor + self.extra, "window not paid for");
+        assert!(self.window + held <= self.floor + self.extra, "window not paid for");
     }
 
     /// Grants if the budget and the ceiling allow the stream's first bytes.
     fn fund_by_connection(&mut self, stream: u32, left: u64) -> bool {
-        let Some(&before) = self.streams.get(&stream) else { return false };
-        self.streams.insert(stream, before.granted(left));
-        let needed = self.needed(&self.totals());
+        let Some(before) = self.streams.get(stream) else { return false };
+        self.streams.set(stream, before.granted(left));
+        let needed = self.needed(self.streams.totals());
         let (free, ceiling) = {
             let shard = self.shard.borrow();
             (shard.free(), shard.limits().connection_ceiling_bytes)
         };
         let fits = needed <= self.extra + free && needed <= ceiling - FLOOR_BYTES;
         if needed > self.extra && !fits {
-            self.streams.insert(stream, before);
+            self.streams.set(stream, before);
             return false;
         }
         if matches!(before.fund, Fund::Reserve { .. }) {
@@ -358,11 +332,11 @@ impl ConnectionCredit {
 
     /// Lets the budget pay for grants that trickle through the reserve, where it can by now.
     fn promote(&mut self) {
-        let trickling = |(_, s): &(&u32, &Stream)| {
-            s.fund == Fund::Reserve { waiting: false } && s.phase == Phase::Open && s.left > 0
-        };
-        let found: Vec<_> =
-            self.streams.iter().filter(trickling).map(|(&id, s)| (id, s.left)).collect();
+        if self.streams.totals().trickling == 0 {
+            return;
+        }
+        let trickling = self.streams.iter().filter(|(_, s)| s.trickles());
+        let found: Vec<_> = trickling.map(|(stream, s)| (stream, s.left)).collect();
         for (stream, left) in found {
             if !self.fund_by_connection(stream, left) {
                 break;
@@ -371,7 +345,8 @@ impl ConnectionCredit {
     }
 
     fn give_streams(&mut self, out: &mut Vec<WindowUpdate>) {
-        let totals = self.totals();
+        let Some(first) = self.streams.next_short(0) else { return };
+        let totals = self.streams.totals();
         let (target, growth, stream_ceiling) = {
             let shard = self.shard.borrow();
             (shard.target_bytes(), shard.growth_room(), shard.limits().stream_ceiling_bytes)
@@ -380,28 +355,21 @@ impl ConnectionCredit {
             (target - FLOOR_BYTES).min(self.extra + growth).saturating_sub(totals.commit);
         let share = (target - FLOOR_BYTES) / totals.granted.max(1);
         let cap = share.min(stream_ceiling).max(FLOOR_BYTES);
-        for (&stream, known) in &mut self.streams {
-            let mut most = known.window_target(cap).saturating_sub(known.window);
-            let commit = known.commit();
-            if known.wants_connection() {
-                let owned = commit - known.held.granted - known.cover();
-                // Window beyond the message is the floor's.
-                if known.left - known.cover() > owned + room {
-                    most = most.min(owned + room);
-                }
+        let mut next = Some(first);
+        while let Some(stream) = next {
+            let given = self.streams.change(stream, |known| known.give_up_to(cap, &mut room));
+            if let Some(given) = given.filter(|&bytes| bytes > 0) {
+                out.push(WindowUpdate { stream, increment: increment(given) });
             }
-            if most > 0 && known.give(most) > 0 {
-                room -= known.commit() - commit;
-                out.push(WindowUpdate { stream, increment: increment(most) });
-            }
+            next = self.streams.next_short(stream + 1);
         }
     }
 }
 
 impl Drop for ConnectionCredit {
     fn drop(&mut self) {
-        let reserved = self.streams.values().filter(|s| matches!(s.fund, Fund::Reserve { .. }));
-        let reserved = reserved.count();
+        let is_reserved = |&(_, s): &(_, &Stream)| matches!(s.fund, Fund::Reserve { .. });
+        let reserved = self.streams.iter().filter(is_reserved).count();
         let mut shard = self.shard.borrow_mut();
         (0..reserved).for_each(|_| shard.unpark());
         shard.recharge(self.extra, 0);

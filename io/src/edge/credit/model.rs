@@ -347,6 +347,21 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     #[test]
+    fn sums_are_kept_as_they_would_be_added_up_anew(
+        limits in limits(),
+        steps in prop::collection::vec(step(), 1..200),
+    ) {
+        let mut world = World::new(limits);
+        world.apply(&Step::Connect);
+        for step in &steps {
+            world.apply(step);
+            world.peers.iter().for_each(|peer| peer.credit.streams().check());
+            world.check();
+            world.peers.iter().for_each(|peer| peer.credit.streams().check());
+        }
+    }
+
+    #[test]
     fn promises_hold_whatever_peers_do(
         limits in limits(),
         steps in prop::collection::vec(step(), 1..400),

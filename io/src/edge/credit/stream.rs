@@ -156,6 +156,16 @@ impl Stream {
         self.phase == Phase::Open && self.left > 0 && self.fund == Fund::Connection
     }
 
+    /// Granted while the budget could not pay, and unfinished.
+    pub(super) fn trickles(&self) -> bool {
+        self.fund == Fund::Reserve { waiting: false } && self.phase == Phase::Open && self.left > 0
+    }
+
+    /// Can't go on with its granted message before it is given more.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.phase == Phase::Open && self.window < self.left.min(STUCK_BYTES)
+    }
+
     /// Where its window should stand; `cap` bounds window and held bytes of a granted stream.
     pub(super) fn window_target(&self, cap: u64) -> u64 {
         match (self.phase, self.fund) {
@@ -171,8 +181,30 @@ impl Stream {
         }
     }
 
+    /// Opens the window to where it should stand, if the connection has `room` and it is worth a
+    /// frame; how far it did.
+    pub(super) fn give_up_to(&mut self, cap: u64, room: &mut u64) -> u64 {
+        let mut most = self.window_target(cap).saturating_sub(self.window);
+        let commit = self.commit();
+        if self.wants_connection() {
+            let owned = commit - self.held.granted - self.cover();
+            // Window beyond the message is the floor's.
+            if self.left - self.cover() > owned + *room {
+                most = most.min(owned + *room);
+            }
+        }
+        if most == 0 {
+            return 0;
+        }
+        let given = self.give(most);
+        if given > 0 {
+            *room -= self.commit() - commit;
+        }
+        given
+    }
+
     /// Opens the window by at most `bytes`, if that is worth a frame; how far it did.
-    pub(super) fn give(&mut self, bytes: u64) -> u64 {
+    fn give(&mut self, bytes: u64) -> u64 {
         let target = self.window + bytes;
         // The last that the message needs: no other frame will be worth more.
         let is_last = self.window < self.left && target >= self.left;
