@@ -95,7 +95,7 @@ fn admit(
 /// there: so no attempt can harm another's bytes.
 fn kind(upload: &Upload, cx: &Context, number: u32, bytes: u64) -> Kind {
     if cx.config.objects == Objects::Discard {
-        return Kind::Discard;
+        return if cx.config.discards_whole { Kind::Memory } else { Kind::Discard };
     }
     let is_new = !upload.stored.chunks.contains_key(&number);
     match (upload.offset_of(number), cx.config.spool) {

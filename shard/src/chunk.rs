@@ -24,7 +24,13 @@ pub(crate) fn open(shard: &mut Shard, open: ChunkOpen) {
     shard.advance(&upload_id);
 }
 
-fn try_open(shard: &mut Shard, open: ChunkOpen) -> Result<(), Refusal> {
+/// What a client said of its bytes that will be known here, too.
+fn known(checks: ChunkChecks, crc: bool) -> ChunkChecks {
+    if crc { checks } else { ChunkChecks { crc32c: None, crc64nvme: None, ..checks } }
+}
+
+fn try_open(shard: &mut Shard, mut open: ChunkOpen) -> Result<(), Refusal> {
+    open.checks = known(open.checks, shard.cx.config.crc);
     let (upload, cx) = shard.find(&open.tenant, &open.upload_id)?;
     let (number, bytes) = (open.number, open.data_bytes);
     if bytes > cx.config.max_chunk_bytes {
@@ -80,11 +86,7 @@ pub(crate) fn piece(shard: &mut Shard, key: StreamKey, bytes: Bytes) {
         let refusal = Refusal::invalid("data", "more bytes came than the header said");
         return stream::refuse_receiving(shard, key, refusal);
     }
-    stream.crc32c.update(&bytes);
-    stream.crc64nvme.update(&bytes);
-    if let Some(sha256) = &mut stream.sha256 {
-        sha256.update(&bytes);
-    }
+    stream.sum(&bytes, cx.config.crc);
     cx.emit(Effect::Append { body, stream: key, bytes });
 }
 
@@ -98,6 +100,7 @@ pub(crate) fn end(
     let cx = &mut shard.cx;
     let Some(stream) = cx.streams.get_mut(&key) else { return };
     let Phase::Receiving { body, place, judging } = stream.phase else { return };
+    let checks = known(checks, cx.config.crc);
     (stream.open.is_last, stream.open.force, stream.open.checks) = (is_last, force, checks);
     if let Err(refusal) = stream.verify() {
         return stream::refuse_receiving(shard, key, refusal);

@@ -3,6 +3,7 @@
 use sluice_proto::{error::Refusal, ids::UploadId};
 
 use crate::{
+    config::Objects,
     context::Context,
     effect::{BodyPlace, Effect, StreamReply},
     event::Failure,
@@ -33,12 +34,14 @@ pub(crate) fn closed(shard: &mut Shard, key: StreamKey, failure: Option<Failure>
     };
     let kept = matches!(result, Ok(true));
     let charge = stream.charge;
-    if kept && place == BodyPlace::Memory {
+    // With `objects = discard` even what was held whole isn't needed any more.
+    let held = kept && place == BodyPlace::Memory && shard.cx.config.objects != Objects::Discard;
+    if held {
         upload.memory.extend(charge.map(|charge| (body, charge)));
     } else {
         shard.cx.refund(charge);
     }
-    if !kept {
+    if !kept || (place == BodyPlace::Memory && !held) {
         discard(&mut shard.cx, &upload_id, place, body, failure.is_none());
     }
     if let Err(refusal) = result
@@ -87,8 +90,8 @@ fn commit(
         place: match place {
             BodyPlace::Object { .. } => ChunkPlace::Object,
             BodyPlace::Spool(extent) => ChunkPlace::Spool(extent),
-            BodyPlace::Memory => ChunkPlace::Memory(body),
-            BodyPlace::Discard => ChunkPlace::Discarded,
+            BodyPlace::Memory if cx.config.objects != Objects::Discard => ChunkPlace::Memory(body),
+            BodyPlace::Memory | BodyPlace::Discard => ChunkPlace::Discarded,
         },
     };
     put(upload, cx, number, chunk, total_chunks);

@@ -25,6 +25,11 @@ pub struct ShardConfig {
     pub objects: Objects,
     /// Where bytes wait.
     pub spool: Spool,
+    /// Whether chunks are summed. Off only with [`Objects::Discard`].
+    pub crc: bool,
+    /// With [`Objects::Discard`]: whether a chunk is held whole in memory before it is dropped, as
+    /// one is that waits for a store.
+    pub discards_whole: bool,
     /// Largest chunk.
     pub max_chunk_bytes: u64,
     /// Largest upload.

@@ -98,7 +98,7 @@ fn try_end(upload: &mut Upload, cx: &mut Context) {
     }
     assert_eq!(Some(upload.placed), upload.stored.record.total_chunks, "no hole");
     assert_eq!(upload.placed_bytes, upload.received_bytes, "every chunk is at its place");
-    if let Some(error) = mismatch(upload) {
+    if let Some(error) = mismatch(upload, cx) {
         return fail(upload, cx, error);
     }
     if cx.config.objects == Objects::Discard {
@@ -115,24 +115,25 @@ pub(crate) fn emit_seal(upload: &Upload, cx: &mut Context, op: OpId) {
 }
 
 /// What is whole, but not what was declared.
-fn mismatch(upload: &Upload) -> Option<EndError> {
+fn mismatch(upload: &Upload, cx: &Context) -> Option<EndError> {
     let spec = &upload.stored.record.spec;
-    let size = upload.placed_bytes;
+    let object = object(upload, cx);
+    let size = object.size_bytes;
     if let Some(expected) = spec.expected_size_bytes.filter(|&expected| expected != size) {
         let message = format!("the chunks make {size} bytes; {expected} were declared");
         return Some(EndError { reason: Reason::SizeMismatch, message });
     }
     let declared = spec.sha256?;
-    (object(upload).sha256 != Some(declared)).then(|| EndError {
+    (object.sha256 != Some(declared)).then(|| EndError {
         reason: Reason::ObjectMismatch,
         message: "the object's SHA-256 isn't the declared one".to_owned(),
     })
 }
 
-fn object(upload: &Upload) -> Object {
+fn object(upload: &Upload, cx: &Context) -> Object {
     Object {
         size_bytes: upload.placed_bytes,
-        crc64nvme: upload.placed_crc64nvme,
+        crc64nvme: cx.config.crc.then_some(upload.placed_crc64nvme),
         sha256: upload.hash.as_ref().map(|hash| hash.state.clone().finish()),
     }
 }
@@ -150,12 +151,12 @@ fn start_finish(upload: &mut Upload, cx: &mut Context) {
 
 pub(crate) fn emit_finish(upload: &Upload, cx: &mut Context, op: OpId) {
     let record = Box::new(upload.stored.record.clone());
-    cx.emit(Effect::Finish { op, record, object: object(upload) });
+    cx.emit(Effect::Finish { op, record, object: object(upload, cx) });
 }
 
 pub(crate) fn finished(shard: &mut Shard, upload_id: &UploadId) {
     let upload = shard.uploads.get_mut(upload_id).expect("an operation's upload is kept");
-    let object = object(upload);
+    let object = object(upload, &shard.cx);
     steps::take(upload, &mut shard.cx, Transition::Completed(object));
     upload.ending = Ending::Recorded;
     steps::then(upload, Then::Cleanup);

@@ -72,8 +72,8 @@ pub struct UploadSpec {
 pub struct Object {
     /// Length, bytes.
     pub size_bytes: u64,
-    /// CRC64NVME of the whole; `None` when integrity is off.
-    pub crc64nvme: u64,
+    /// CRC64NVME of the whole; `None` when `integrity.crc` is off.
+    pub crc64nvme: Option<u64>,
     /// SHA-256 of the whole, if it was computed.
     pub sha256: Option<[u8; 32]>,
 }
@@ -118,9 +118,9 @@ pub struct ChunkRecord {
     pub attempt: u32,
     /// Length, bytes.
     pub bytes: u64,
-    /// CRC64NVME of the chunk.
+    /// CRC64NVME of the chunk; 0 when `integrity.crc` is off.
     pub crc64nvme: u64,
-    /// CRC32C of the chunk.
+    /// CRC32C of the chunk; 0 when `integrity.crc` is off.
     pub crc32c: u32,
     /// SHA-256 of the chunk, if the client sent one.
     pub sha256: Option<Box<[u8; 32]>>,

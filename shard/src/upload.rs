@@ -205,7 +205,8 @@ impl Upload {
             if !matches!(chunk.place, ChunkPlace::Object | ChunkPlace::Discarded) {
                 return;
             }
-            self.placed_crc64nvme = if self.placed == 0 {
+            // Of nothing, or where nothing is summed: combining would change nothing.
+            self.placed_crc64nvme = if self.placed_crc64nvme == 0 {
                 chunk.crc64nvme
             } else {
                 Crc64Nvme::combine(self.placed_crc64nvme, chunk.crc64nvme, chunk.bytes)

@@ -44,6 +44,8 @@ impl TryFrom<(RawConfig, &Machine)> for Config {
             layers,
             limits,
             sha256: read.value("integrity.sha256", "on", "on or off", switch)?,
+            crc: read.with_discard("integrity.crc", true, layers.objects)?,
+            discards_whole: read.with_discard("discard.whole_chunks", false, layers.objects)?,
             raw: raw.clone(),
         };
         read.check_ports(&config)?;
@@ -78,6 +80,21 @@ impl Reader<'_> {
 
     fn contradiction(&self, key: &'static str, reason: impl Into<String>) -> ConfigError {
         ConfigError::Contradiction { key, origin: self.0.origin(key), reason: reason.into() }
+    }
+
+    /// A switch that only a server which drops its objects may turn from its default.
+    fn with_discard(
+        &self,
+        key: &'static str,
+        default: bool,
+        objects: Objects,
+    ) -> Result<bool, ConfigError> {
+        let text = if default { "on" } else { "off" };
+        let value = self.value(key, text, "on or off", switch)?;
+        match value == default || objects == Objects::Discard {
+            true => Ok(value),
+            false => Err(self.contradiction(key, "objects isn't discard")),
+        }
     }
 
     fn layers(&self) -> Result<Layers, ConfigError> {

@@ -32,6 +32,8 @@ pub static KEYS: &[Key] = &[
     open("metadata"),
     open("durability"),
     open("integrity.sha256"),
+    open("integrity.crc"),
+    open("discard.whole_chunks"),
     open("limits.max_chunk_bytes"),
     open("limits.max_upload_bytes"),
     open("limits.uploads_max"),

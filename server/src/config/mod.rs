@@ -46,6 +46,11 @@ pub struct Config {
     pub limits: Limits,
     /// Whether the SHA-256 of every whole is computed; a declared one always is.
     pub sha256: bool,
+    /// Whether chunks are summed and their sums verified; off only with `objects = discard`.
+    pub crc: bool,
+    /// With `objects = discard`: whether a chunk is held whole before it is dropped, as one is
+    /// that waits in memory for a store.
+    pub discards_whole: bool,
     raw: RawConfig,
 }
 

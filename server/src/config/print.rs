@@ -7,6 +7,10 @@ use sluice_proto::units::{format_duration, format_size_exact};
 use crate::config::format_cpus;
 use crate::config::{Config, Layer as _};
 
+fn on_or_off(value: bool) -> String {
+    if value { "on" } else { "off" }.to_owned()
+}
+
 impl Config {
     /// Every setting in effect and its value, in the order of the file. No secret is among them:
     /// the layers that need one aren't built yet.
@@ -25,7 +29,9 @@ impl Config {
             ("events", layers.events.as_str().into()),
             ("metadata", layers.metadata.as_str().into()),
             ("durability", layers.durability.as_str().into()),
-            ("integrity.sha256", if self.sha256 { "on" } else { "off" }.into()),
+            ("integrity.sha256", on_or_off(self.sha256)),
+            ("integrity.crc", on_or_off(self.crc)),
+            ("discard.whole_chunks", on_or_off(self.discards_whole)),
             ("limits.max_chunk_bytes", format_size_exact(limits.max_chunk_bytes)),
             ("limits.max_upload_bytes", format_size_exact(limits.max_upload_bytes)),
             ("limits.uploads_max", limits.uploads_max.to_string()),

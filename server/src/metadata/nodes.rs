@@ -119,7 +119,11 @@ fn node(row: &Row<'_>) -> rusqlite::Result<(Node, usize)> {
         mime_type,
         create_ms: unsigned(6)?,
         update_ms: unsigned(7)?,
-        object: Object { size_bytes: unsigned(8)?, crc64nvme: unsigned(9)?, sha256: row.get(10)? },
+        object: Object {
+            size_bytes: unsigned(8)?,
+            crc64nvme: row.get::<_, Option<i64>>(9)?.map(|sum| sum as u64),
+            sha256: row.get(10)?,
+        },
     };
     Ok((node, bytes))
 }
@@ -157,7 +161,7 @@ pub fn finish(
             ":mime_type": spec.mime_type,
             ":metadata": metadata,
             ":size_bytes": object.size_bytes as i64,
-            ":crc64nvme": object.crc64nvme as i64,
+            ":crc64nvme": object.crc64nvme.map(|sum| sum as i64),
             ":sha256": object.sha256,
             ":wall_ms": wall_ms as i64,
         })?;

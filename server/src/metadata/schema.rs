@@ -75,4 +75,11 @@ pub(super) const MIGRATIONS: &[&str] = &[
     DROP INDEX nodes_by_name;
     CREATE INDEX nodes_by_name ON nodes (drive_id, filename, node_id);
 ",
+    "
+    -- With integrity.crc = off there is no sum.
+    ALTER TABLE nodes RENAME COLUMN crc64nvme TO crc64nvme_always;
+    ALTER TABLE nodes ADD COLUMN crc64nvme INTEGER;
+    UPDATE nodes SET crc64nvme = crc64nvme_always;
+    ALTER TABLE nodes DROP COLUMN crc64nvme_always;
+",
 ];

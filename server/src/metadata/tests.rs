@@ -15,7 +15,7 @@ use sluice_shard::{
 
 use super::{claim, finish, migrations, orphans, release, release_orphan, sweep};
 
-const OBJECT: Object = Object { size_bytes: 5, crc64nvme: u64::MAX, sha256: Some([1; 32]) };
+const OBJECT: Object = Object { size_bytes: 5, crc64nvme: Some(u64::MAX), sha256: Some([1; 32]) };
 
 fn open() -> Connection {
     let conn = Connection::open_in_memory().unwrap();

@@ -55,6 +55,8 @@ pub(super) fn shard_config(config: &Config, stores: u16) -> ShardConfig {
             Spool::Memory => ShardSpool::Memory,
             Spool::Disk => ShardSpool::Disk,
         },
+        crc: config.crc,
+        discards_whole: config.discards_whole,
         max_chunk_bytes: max_chunk_bytes(config, stores),
         max_upload_bytes: limits.max_upload_bytes,
         budget_bytes: config.memory.chunk_bytes,

@@ -96,7 +96,7 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<UploadRecord> {
     let object = match object_bytes {
         Some(bytes) => Some(Object {
             size_bytes: bytes as u64,
-            crc64nvme: unsigned(row, "object_crc64nvme")?,
+            crc64nvme: row.get::<_, Option<i64>>("object_crc64nvme")?.map(|sum| sum as u64),
             sha256: row.get("object_sha256")?,
         }),
         None => None,

@@ -198,7 +198,7 @@ fn put_object(conn: &Connection, upload: i64, object: &Object) -> rusqlite::Resu
     .execute(params![
         upload,
         object.size_bytes as i64,
-        object.crc64nvme as i64,
+        object.crc64nvme.map(|sum| sum as i64),
         object.sha256
     ])?;
     Ok(())

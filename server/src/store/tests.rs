@@ -85,7 +85,14 @@ fn put_chunk() -> impl Strategy<Value = Transition> {
 fn step() -> impl Strategy<Value = Transition> {
     let error =
         || option::of(Just(EndError { reason: Reason::ObjectMismatch, message: "bad sum".into() }));
-    let object = (any::<u32>(), any::<u64>(), option::of(any::<[u8; 32]>()));
+    let object = {
+        let parts = (any::<u32>(), option::of(any::<u64>()), option::of(any::<[u8; 32]>()));
+        parts.prop_map(|(size_bytes, crc64nvme, sha256)| Object {
+            size_bytes: size_bytes.into(),
+            crc64nvme,
+            sha256,
+        })
+    };
     let ends = prop_oneof![Just(State::Failed), Just(State::Aborted), Just(State::Expired)];
     prop_oneof![
         6 => put_chunk(),
@@ -96,9 +103,7 @@ fn step() -> impl Strategy<Value = Transition> {
             .prop_map(|(total_chunks, sha256)| Transition::FixTotal { total_chunks, sha256 }),
         1 => vec(any::<u8>(), 0..90).prop_map(Transition::HashState),
         1 => Just(Transition::Completing),
-        1 => object.prop_map(|(size_bytes, crc64nvme, sha256)| {
-            Transition::Completed(Object { size_bytes: size_bytes.into(), crc64nvme, sha256 })
-        }),
+        1 => object.prop_map(Transition::Completed),
         1 => (ends, error()).prop_map(|(state, error)| Transition::End { state, error }),
         1 => Just(Transition::CleanedUp),
     ]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sluice_proto::client::{Client, Source, UploadOptions};
+use sluice_proto::client::{Client, Source, UploadOptions, UploadReport};
 use sluice_proto::pb::{self, AckLevel};
 
 use crate::harness::{
@@ -86,8 +86,37 @@ fn with_discard_the_bytes_are_summed_and_dropped() {
     assert_eq!(server.data().leftovers(), Vec::<String>::new());
 }
 
+/// With nothing summed, and each chunk held whole before it is dropped.
+#[test]
+fn with_discard_nothing_has_to_be_summed() {
+    let settings =
+        "objects = \"discard\"\n[integrity]\ncrc = \"off\"\n[discard]\nwhole_chunks = \"on\"";
+    let mut server = server(settings);
+    let object = stored(&server, &noise(4, 700_000)).object;
+    assert_eq!((object.size_bytes, object.crc64nvme.len()), (700_000, 0));
+    let refused = runtime().block_on(async {
+        let calls = Calls::to(&server.address());
+        let upload_id = calls.open("wrong").await;
+        let mut wrong = chunk(&upload_id, 0, b"some");
+        wrong.crc64nvme = vec![1; 8].into();
+        calls.upload_chunk(wrong).await.unwrap();
+        let again = calls.upload_chunk(chunk(&upload_id, 0, b"same")).await.unwrap();
+        assert!(again.duplicate, "it is as long");
+        calls.upload_chunk(chunk(&upload_id, 0, b"other")).await.unwrap_err()
+    });
+    assert_eq!(refused.reason, Some(sluice_proto::error::Reason::ChunkConflict));
+    server.terminate();
+    assert_eq!(server.data().leftovers(), Vec::<String>::new());
+}
+
 /// By the client library, which compares the CRC of what it sent with the server's.
 fn put(server: &Server, bytes: &[u8]) -> pb::ObjectInfo {
+    let report = stored(server, bytes);
+    assert_eq!(report.object.crc64nvme, report.crc64nvme.to_be_bytes()[..]);
+    report.object
+}
+
+fn stored(server: &Server, bytes: &[u8]) -> UploadReport {
     let path = server.scratch().join("source");
     std::fs::write(&path, bytes).unwrap();
     let file = Arc::new(std::fs::File::open(&path).unwrap());
@@ -97,10 +126,8 @@ fn put(server: &Server, bytes: &[u8]) -> pb::ObjectInfo {
         chunk_bytes: Some(100_003),
         ..UploadOptions::default()
     };
-    let report = runtime().block_on(async {
+    runtime().block_on(async {
         let client = Client::connect(&server.address()).await.unwrap();
         client.upload(source, options, |_| ()).await.unwrap()
-    });
-    assert_eq!(report.object.crc64nvme, report.crc64nvme.to_be_bytes()[..]);
-    report.object
+    })
 }

@@ -3,6 +3,7 @@
 mod begins;
 mod chunks;
 mod cold;
+mod discard;
 mod ends;
 mod memory;
 mod numbers;

@@ -37,6 +37,8 @@ pub(super) struct Rig {
     pub replies: BTreeMap<CallId, Result<CallReply, Refusal>>,
     pub told: BTreeMap<StreamKey, Vec<StreamReply>>,
     pub segments_removed: Vec<u32>,
+    /// How often what a body held was freed.
+    pub freed: usize,
     bodies: BTreeMap<BodyId, (UploadId, BodyPlace, Vec<u8>)>,
     spool: BTreeMap<(u32, u64), Vec<u8>>,
     /// Reading an upload takes its time; else it is done at once.
@@ -81,6 +83,8 @@ pub(super) fn config() -> ShardConfig {
     ShardConfig {
         objects: Objects::Files,
         spool: Spool::Disk,
+        crc: true,
+        discards_whole: false,
         max_chunk_bytes: 100,
         max_upload_bytes: 10_000,
         budget_bytes: 400,
@@ -132,6 +136,7 @@ impl Rig {
             replies: BTreeMap::new(),
             told: BTreeMap::new(),
             segments_removed: Vec::new(),
+            freed: 0,
             bodies: BTreeMap::new(),
             spool: BTreeMap::new(),
             holds_loads: false,
@@ -175,7 +180,10 @@ impl Rig {
             Effect::Append { body, bytes, .. } => {
                 self.bodies.get_mut(&body).unwrap().2.extend_from_slice(&bytes);
             }
-            Effect::FreeMemory { body } => drop(self.bodies.remove(&body).expect("held once")),
+            Effect::FreeMemory { body } => {
+                self.freed += 1;
+                drop(self.bodies.remove(&body).expect("held once"));
+            }
             Effect::RemoveSegment { segment, .. } => self.segments_removed.push(segment),
             held => self.held.push_back(held),
         }
@@ -195,6 +203,11 @@ impl Rig {
 
     pub(super) fn fail(&mut self, effect: &Effect, failure: Failure) {
         self.event(Event::Done { op: effect.op().expect("it has an end"), result: Err(failure) });
+    }
+
+    /// Bodies that are held in memory.
+    pub(super) fn held_in_memory(&self) -> usize {
+        self.bodies.values().filter(|(_, place, _)| *place == BodyPlace::Memory).count()
     }
 
     /// Does whatever is asked for until nothing is.
@@ -243,11 +256,12 @@ impl Rig {
             Effect::Seal { record, size_bytes, .. } => {
                 let mut partial = self.partials.remove(&record.upload_id).unwrap_or_default();
                 partial.resize(size_bytes as usize, 0);
-                let object = Object { size_bytes, crc64nvme: 0, sha256: None };
+                let object = Object { size_bytes, crc64nvme: None, sha256: None };
                 self.objects.entry(record.upload_id).or_insert((partial, object));
             }
             Effect::Finish { record, object, .. } => {
-                self.objects.get_mut(&record.upload_id).unwrap().1 = object;
+                let (data, discarded) = (Vec::new(), object.clone());
+                self.objects.entry(record.upload_id).or_insert((data, discarded)).1 = object;
             }
             Effect::RemovePartial { upload_id, .. } => drop(self.partials.remove(&upload_id)),
             Effect::Release { .. } => {}

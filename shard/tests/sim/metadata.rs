@@ -68,7 +68,7 @@ impl Metadata {
     pub(crate) fn finish(&mut self, record: &UploadRecord, object: &Object, bytes: &[u8]) {
         let upload_id = record.upload_id;
         assert_eq!(object.size_bytes, bytes.len() as u64);
-        assert_eq!(object.crc64nvme, Crc64Nvme::of(bytes));
+        assert_eq!(object.crc64nvme, Some(Crc64Nvme::of(bytes)));
         assert_eq!(object.sha256, record.spec.hash.then(|| Sha256State::of(bytes)));
         let claim = self.claims.get_mut(&upload_id).expect("only what was claimed is finished");
         claim.finished = true;

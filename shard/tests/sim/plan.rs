@@ -51,16 +51,19 @@ impl Plan {
     pub(crate) fn of(rng: &mut Rng) -> Self {
         let objects = if rng.percent(12) { Objects::Discard } else { Objects::Files };
         let spool = if rng.percent(30) { Spool::Memory } else { Spool::Disk };
+        let discards_whole = objects == Objects::Discard && rng.percent(50);
         let max_chunk_bytes = rng.between(20, 100);
         let hold_bytes = rng.between(5, 60);
         let charge_bytes_max = match spool {
-            Spool::Memory => max_chunk_bytes,
-            Spool::Disk => hold_bytes.min(max_chunk_bytes),
+            Spool::Disk if !discards_whole => hold_bytes.min(max_chunk_bytes),
+            Spool::Disk | Spool::Memory => max_chunk_bytes,
         };
         let segment_bytes = 4096 * rng.between(1, 4);
         let config = ShardConfig {
             objects,
             spool,
+            crc: true,
+            discards_whole,
             max_chunk_bytes,
             max_upload_bytes: 10_000,
             budget_bytes: charge_bytes_max * rng.pick(&[2, 2, 3, 5, 20]),

@@ -40,6 +40,8 @@ fn config() -> ShardConfig {
     ShardConfig {
         objects: Objects::Files,
         spool: Spool::Disk,
+        crc: true,
+        discards_whole: false,
         max_chunk_bytes: CHUNK_BYTES_MAX,
         max_upload_bytes: 10_000,
         budget_bytes: 4 * CHUNK_BYTES_MAX,

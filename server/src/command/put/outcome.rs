@@ -32,11 +32,12 @@ pub(super) fn tell_failed(arguments: &Arguments, path: &str, failure: &Failure) 
     output::problem(format_args!("{}: {text}", output::printable(path)));
 }
 
-/// `stored default/big.iso  crc64nvme=…  sha256=…  3.2 s`
+/// `stored default/big.iso  crc64nvme=…  sha256=…  3.2 s`; sums are those that the server has.
 fn stored_text(drive: &str, name: &str, report: &UploadReport, seconds: f64) -> String {
-    let mut text = format!("stored {drive}/{name}  crc64nvme={:016x}", report.crc64nvme);
-    if !report.object.sha256.is_empty() {
-        text += &format!("  sha256={}", hex(&report.object.sha256));
+    let mut text = format!("stored {drive}/{name}");
+    let sums = [("crc64nvme", &report.object.crc64nvme), ("sha256", &report.object.sha256)];
+    for (sum, value) in sums.into_iter().filter(|(_, value)| !value.is_empty()) {
+        text += &format!("  {sum}={}", hex(value));
     }
     text + &format!("  {}  {seconds:.1} s", format_size(report.size_bytes))
 }
@@ -55,7 +56,7 @@ fn stored_json(drive: &str, file: &str, report: &UploadReport, seconds: f64) -> 
         "version_id": object.version_id,
         "size_bytes": report.size_bytes,
         "resumed_bytes": report.resumed_bytes,
-        "crc64nvme": format!("{:016x}", report.crc64nvme),
+        "crc64nvme": hex(&object.crc64nvme),
         "sha256": hex(&object.sha256),
         "seconds": seconds,
     })
@@ -91,7 +92,11 @@ mod tests {
     use sluice_proto::pb::ObjectInfo;
 
     fn report() -> UploadReport {
-        let object = ObjectInfo { sha256: vec![0xab; 32].into(), ..Default::default() };
+        let object = ObjectInfo {
+            crc64nvme: 7_u64.to_be_bytes().to_vec().into(),
+            sha256: vec![0xab; 32].into(),
+            ..Default::default()
+        };
         UploadReport {
             upload_id: "u".into(),
             node_id: "n".into(),
@@ -112,6 +117,15 @@ mod tests {
         assert_eq!(text, expected);
         let read = stored_json("default", "/big.iso", &report(), 3.21);
         assert_eq!((&read["sha256"], &read["size_bytes"]), (&sha256.into(), &2048.into()));
+        assert_eq!(read["crc64nvme"], "0000000000000007");
+    }
+
+    #[test]
+    fn no_sum_is_told_that_the_server_does_not_have() {
+        let report = UploadReport { object: ObjectInfo::default(), ..report() };
+        let text = stored_text("default", "big.iso", &report, 3.21);
+        assert_eq!(text, "stored default/big.iso  2.0 KiB  3.2 s");
+        assert_eq!(stored_json("default", "/big.iso", &report, 3.21)["crc64nvme"], "");
     }
 
     #[test]

@@ -69,6 +69,9 @@ fn what_this_build_lacks_is_said_so() {
 fn contradictions_name_their_key() {
     let refused: &[(&str, &[(&str, &str)])] = &[
         ("spool", &[("objects", "discard"), ("spool", "disk")]),
+        ("integrity.crc", &[("integrity.crc", "off")]),
+        ("integrity.crc", &[("objects", "fs"), ("spool", "memory"), ("integrity.crc", "off")]),
+        ("discard.whole_chunks", &[("discard.whole_chunks", "on")]),
         ("durability", &[("spool", "memory"), ("durability", "power")]),
         ("s3.bucket", &[("s3.bucket", "b")]),
         ("redis.url", &[("redis.url", "redis://secret@x")]),
@@ -82,7 +85,25 @@ fn contradictions_name_their_key() {
         assert!(error.to_string().starts_with(&format!("`{key}`")), "{error}");
         assert!(!error.to_string().contains("secret"), "{error}");
     }
-    assert_eq!(read(&[("objects", "discard")]).unwrap().layers.spool, Spool::Memory);
+    let discard = read(&[("objects", "discard")]).unwrap();
+    assert_eq!(discard.layers.spool, Spool::Memory);
+    assert!(discard.crc && !discard.discards_whole);
+    let defaults = read(&[("integrity.crc", "on"), ("discard.whole_chunks", "off")]).unwrap();
+    assert_eq!(defaults.layers.objects, Objects::Fs);
+}
+
+#[test]
+fn what_measures_intake_alone_can_be_had_with_discard() {
+    let off = [("objects", "discard"), ("integrity.crc", "off"), ("discard.whole_chunks", "on")];
+    let config = read(&off).unwrap();
+    assert!(!config.crc && config.discards_whole);
+    let text = config.to_toml(true);
+    assert!(text.contains("crc = \"off\""), "{text}");
+    assert!(text.contains("\n[discard]\nwhole_chunks = \"on\""), "{text}");
+    let mut raw = RawConfig::default();
+    raw.add_toml(&text, Path::new("printed")).unwrap();
+    let again = Config::try_from((raw, &machine())).unwrap();
+    assert_eq!(config.settings(), again.settings());
 }
 
 #[test]
@@ -99,6 +120,7 @@ fn values_out_of_range_are_refused_with_what_is_needed() {
         ("limits.admission_wait", "5"),
         ("limits.upload_lifetime", "0 s"),
         ("integrity.sha256", "maybe"),
+        ("integrity.crc", "maybe"),
     ] {
         let error = read(&[(key, value)]).unwrap_err();
         assert!(matches!(error, ConfigError::Invalid { .. }), "{key}: {error}");

@@ -99,3 +99,28 @@ fn pages_of_nodes_are_read_by_index() {
         assert!(plan.len() == 1 && plan[0].contains(index), "sorted besides: {plan:?}");
     }
 }
+
+/// A file of before `integrity.crc` could be off: what is in it is read as it was.
+#[test]
+fn nodes_of_an_old_file_keep_their_sums_and_new_ones_may_have_none() {
+    let conn = Connection::open_in_memory().unwrap();
+    conn.execute_batch("PRAGMA foreign_keys = ON").unwrap();
+    let (older, newer) = migrations().split_at(2);
+    older.iter().for_each(|migration| conn.execute_batch(migration).unwrap());
+    fill(&conn, 0..5);
+    newer.iter().for_each(|migration| conn.execute_batch(migration).unwrap());
+    let limit = PageLimit { items_max: 9, bytes_max: 1 << 20 };
+    let old = list(&conn, &filter(""), "", limit).items;
+    assert_eq!(old.iter().filter(|node| node.object == OBJECT).count(), 5);
+    let bare = upload(9);
+    assert_eq!(try_claim(&conn, &bare), Claimed::Granted);
+    finish(&conn, &bare, &Object { crc64nvme: None, ..OBJECT }, 9).unwrap();
+    // A repeat, as after a crash, finds what the first one wrote.
+    finish(&conn, &bare, &Object { crc64nvme: None, ..OBJECT }, 9).unwrap();
+    let node = get_node(&conn, "", &bare.spec.drive_id, &bare.spec.node_id).unwrap().unwrap();
+    assert_eq!(node.object.crc64nvme, None);
+    let refused = conn.execute("UPDATE nodes SET crc64nvme = 'x'", ());
+    assert!(refused.is_err(), "the table is as strict as it was");
+    let sound: String = conn.query_row("PRAGMA integrity_check", (), |row| row.get(0)).unwrap();
+    assert_eq!(sound, "ok");
+}

@@ -96,7 +96,9 @@ pub(super) fn stored(place: Place<'_>, object: &Object) -> pb::ObjectInfo {
         etag: String::new(),
         size_bytes: signed(object.size_bytes),
         sha256: object.sha256.map_or_else(Default::default, |sum| sum.to_vec().into()),
-        crc64nvme: object.crc64nvme.to_be_bytes().to_vec().into(),
+        crc64nvme: object
+            .crc64nvme
+            .map_or_else(Default::default, |sum| sum.to_be_bytes().to_vec().into()),
         version_id: String::new(),
     }
 }

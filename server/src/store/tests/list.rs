@@ -63,7 +63,7 @@ fn make(conn: &Connection, fence: Fence, seed: u8, life: Life) -> StoredUpload {
         },
         Transition::PutChunk { number: 1, chunk: chunk(7, spooled), total_chunks: None },
     ];
-    let object = Object { size_bytes: 12, crc64nvme: 1, sha256: None };
+    let object = Object { size_bytes: 12, crc64nvme: Some(1), sha256: None };
     match life {
         Life::Open => {}
         Life::Ended(State::Completed) | Life::Swept(State::Completed) => {
