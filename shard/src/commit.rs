@@ -108,7 +108,8 @@ fn commit(
     Ok(true)
 }
 
-/// Takes the step that a chunk is in, and keeps the sums beside the records right.
+/// Takes the step that a chunk is in, if it is to be recorded, and keeps the sums beside the
+/// records right.
 fn put(
     upload: &mut Upload,
     cx: &mut Context,
@@ -119,7 +120,14 @@ fn put(
     let bytes = chunk.bytes;
     let at_place = matches!(chunk.place, ChunkPlace::Object | ChunkPlace::Discarded);
     let old = upload.stored.chunks.get(&number).map(|old| old.place);
-    steps::take(upload, cx, Transition::PutChunk { number, chunk, total_chunks });
+    if chunk.place == ChunkPlace::Discarded {
+        upload.stored.hold(number, chunk, cx.now.wall_ms);
+        if let Some(total_chunks) = total_chunks {
+            steps::take(upload, cx, Transition::FixTotal { total_chunks, sha256: None });
+        }
+    } else {
+        steps::take(upload, cx, Transition::PutChunk { number, chunk, total_chunks });
+    }
     match old {
         // Replaced: rare, so everything is counted anew.
         Some(place) => {

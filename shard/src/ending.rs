@@ -24,8 +24,10 @@ use crate::{
 /// Starts whatever the upload's state allows: copies to place, the hash, the end.
 pub(crate) fn advance(upload: &mut Upload, cx: &mut Context) {
     refuse_beyond(upload, cx);
-    if upload.state() <= State::Uploading && upload.is_whole() && !upload.needs_memory() {
-        steps::take(upload, cx, Transition::Completing);
+    if upload.state() <= State::Uploading && upload.is_whole() && is_safe(upload, cx) {
+        let discards = cx.config.objects == Objects::Discard;
+        let object = discards.then(|| object(upload, cx));
+        steps::take(upload, cx, Transition::Completing { object });
         upload.completing_rev = upload.stored.rev;
     }
     if upload.state() <= State::Completing {
@@ -40,6 +42,15 @@ pub(crate) fn advance(upload: &mut Upload, cx: &mut Context) {
     }
     if upload.ending == Ending::Sweeping {
         try_sweep(upload, cx);
+    }
+}
+
+/// Whether a restart finds all that the end takes.
+fn is_safe(upload: &Upload, cx: &Context) -> bool {
+    match cx.config.objects {
+        Objects::Files => !upload.needs_memory(),
+        // What the chunks make is recorded for all of them.
+        Objects::Discard => upload.unplaced.is_empty(),
     }
 }
 
@@ -101,7 +112,8 @@ fn try_end(upload: &mut Upload, cx: &mut Context) {
     if let Some(error) = mismatch(upload, cx) {
         return fail(upload, cx, error);
     }
-    if cx.config.objects == Objects::Discard {
+    // Also what was discarded by a process before this one has nothing to seal.
+    if cx.config.objects == Objects::Discard || upload.stored.record.object.is_some() {
         return start_finish(upload, cx);
     }
     upload.ending = Ending::Sealing;
@@ -130,12 +142,13 @@ fn mismatch(upload: &Upload, cx: &Context) -> Option<EndError> {
     })
 }
 
+/// What the chunks make, or made before a restart.
 fn object(upload: &Upload, cx: &Context) -> Object {
-    Object {
+    upload.stored.record.object.clone().unwrap_or_else(|| Object {
         size_bytes: upload.placed_bytes,
         crc64nvme: cx.config.crc.then_some(upload.placed_crc64nvme),
         sha256: upload.hash.as_ref().map(|hash| hash.state.clone().finish()),
-    }
+    })
 }
 
 pub(crate) fn sealed(shard: &mut Shard, upload_id: &UploadId) {

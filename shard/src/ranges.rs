@@ -11,6 +11,13 @@ pub struct Ranges {
 }
 
 impl Ranges {
+    /// The first `count` numbers.
+    #[must_use]
+    pub fn first(count: u32) -> Self {
+        let last = count.checked_sub(1);
+        Self { by_first: last.map(|last| (0, last)).into_iter().collect(), count }
+    }
+
     /// Adds a number; `false` if it was in.
     pub fn insert(&mut self, number: u32) -> bool {
         if self.contains(number) {
@@ -133,6 +140,15 @@ mod tests {
             prop_assert_eq!(numbers(ranges.present(from)), present);
             let missing: Vec<_> = (from..end).filter(|n| !model.contains(n)).collect();
             prop_assert_eq!(numbers(ranges.missing(from, end)), missing);
+        }
+    }
+
+    #[test]
+    fn the_first_numbers_are_those_added_one_by_one() {
+        for count in 0..4 {
+            let mut added = Ranges::default();
+            assert!((0..count).all(|number| added.insert(number)));
+            assert_eq!(Ranges::first(count), added);
         }
     }
 

@@ -107,7 +107,7 @@ pub enum ChunkPlace {
     Spool(Extent),
     /// In this process's memory: gone after a restart.
     Memory(crate::keys::BodyId),
-    /// Nowhere: `objects = discard`.
+    /// Nowhere: `objects = discard`. Not recorded any more: it would claim bytes that nobody has.
     Discarded,
 }
 
@@ -145,7 +145,7 @@ pub struct UploadRecord {
     pub update_ms: u64,
     /// When it expires, Unix ms.
     pub expire_ms: u64,
-    /// The object, once COMPLETED.
+    /// The object, once COMPLETED; with `objects = discard` from COMPLETING on.
     pub object: Option<Object>,
     /// Why it FAILED.
     pub error: Option<EndError>,
@@ -190,7 +190,10 @@ pub enum Transition {
     /// The SHA-256 of the object's first bytes, as `Sha256State::export` gives it.
     HashState(Vec<u8>),
     /// All chunks are in.
-    Completing,
+    Completing {
+        /// What they make, where they aren't recorded themselves: `objects = discard`.
+        object: Option<Object>,
+    },
     /// The object is whole, visible, and in the metadata.
     Completed(Object),
     /// FAILED, ABORTED or EXPIRED; the sweep is still to come.
@@ -218,6 +221,20 @@ pub struct StoredUpload {
 }
 
 impl StoredUpload {
+    /// Holds a chunk that isn't recorded: a restart has it asked for again.
+    pub(crate) fn hold(&mut self, number: u32, chunk: ChunkRecord, wall_ms: u64) {
+        self.chunks.insert(number, chunk);
+        self.record.state = self.record.state.max(State::Uploading);
+        self.record.update_ms = wall_ms;
+    }
+
+    /// The object of which no chunk is recorded, and how many chunks it was: `objects = discard`,
+    /// read from a store.
+    pub(crate) fn made_before(&self) -> Option<(&Object, u32)> {
+        let object = self.record.object.as_ref().filter(|_| self.chunks.is_empty())?;
+        Some((object, self.record.total_chunks?))
+    }
+
     /// Takes one step, the `rev + 1`th. The reference for every store.
     ///
     /// # Panics
@@ -247,7 +264,10 @@ impl StoredUpload {
                 }
             }
             Transition::HashState(state) => self.hash_state = Some(state.clone()),
-            Transition::Completing => record.state = State::Completing,
+            Transition::Completing { object } => {
+                record.state = State::Completing;
+                record.object.clone_from(object);
+            }
             Transition::Completed(object) => {
                 record.state = State::Completed;
                 record.object = Some(object.clone());
@@ -256,6 +276,7 @@ impl StoredUpload {
             Transition::End { state, error } => {
                 record.state = *state;
                 record.error = error.clone();
+                record.object = None;
                 record.cleanup_pending = true;
             }
             Transition::CleanedUp => record.cleanup_pending = false,

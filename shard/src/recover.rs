@@ -55,7 +55,7 @@ pub(crate) fn resume(shard: &mut Shard, stored: StoredUpload) {
     match record.state {
         State::Pending | State::Uploading | State::Completing => {
             cx.timers.set(record.expire_ms, Timer::Expire(upload_id));
-            lose_memory(&mut upload, shard);
+            lose_chunks(&mut upload, shard);
         }
         State::Completed if record.cleanup_pending => upload.ending = Ending::Sweeping,
         _ if record.cleanup_pending => {
@@ -71,8 +71,8 @@ pub(crate) fn resume(shard: &mut Shard, stored: StoredUpload) {
     shard.advance(&upload_id);
 }
 
-/// Chunks that were only in the memory of a process that is gone are asked for again.
-fn lose_memory(upload: &mut Upload, shard: &mut Shard) {
+/// Chunks whose bytes nobody has any more are asked for again.
+fn lose_chunks(upload: &mut Upload, shard: &mut Shard) {
     let lost = lost_chunks(&upload.stored);
     if lost.is_empty() {
         return;
@@ -85,6 +85,9 @@ fn lose_memory(upload: &mut Upload, shard: &mut Shard) {
     debug_assert!(!upload.is_told());
 }
 
+/// Those that were only in the memory of a process that is gone; and those discarded, which an
+/// older version recorded, while more are to come.
+///
 /// Without a promise a chunk's place follows from the lengths of all before it. Once one of those
 /// is lost it may come again with another length, so what is at its place behind it is lost too.
 fn lost_chunks(stored: &StoredUpload) -> Vec<u32> {
@@ -93,7 +96,8 @@ fn lost_chunks(stored: &StoredUpload) -> Vec<u32> {
     for (&number, chunk) in &stored.chunks {
         let is_lost = match chunk.place {
             ChunkPlace::Memory(_) => true,
-            ChunkPlace::Object | ChunkPlace::Discarded => !promised && !lost.is_empty(),
+            ChunkPlace::Discarded => stored.record.state < State::Completing,
+            ChunkPlace::Object => !promised && !lost.is_empty(),
             ChunkPlace::Spool(_) => false,
         };
         if is_lost {

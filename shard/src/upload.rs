@@ -173,6 +173,18 @@ impl Upload {
         (self.placed, self.placed_bytes, self.placed_crc64nvme) = (0, 0, 0);
         self.advance_placed();
         self.front_bytes = self.bytes_before(self.received.front());
+        self.count_made();
+    }
+
+    /// All chunks of an object were in, though none is recorded.
+    fn count_made(&mut self) {
+        let Some((object, total)) = self.stored.made_before() else { return };
+        self.received = Ranges::first(total);
+        self.placed = total;
+        self.placed_bytes = object.size_bytes;
+        self.placed_crc64nvme = object.crc64nvme.unwrap_or_default();
+        let bytes = self.placed_bytes;
+        (self.received_bytes, self.front_bytes, self.stored_bytes) = (bytes, bytes, bytes);
     }
 
     /// Counts a chunk that is new.
@@ -339,9 +351,13 @@ impl Upload {
         self.ending >= Ending::Resumed
     }
 
-    /// The state that can be told: an end only once it is durable and holds nothing any more.
+    /// The state that can be told: that all chunks are in only once a restart can't take it back,
+    /// an end only once it is durable and holds nothing any more.
     pub(crate) fn told_state(&self) -> State {
         match self.state() {
+            State::Completing if self.durable_rev < self.completing_rev => {
+                if self.stored.chunks.is_empty() { State::Pending } else { State::Uploading }
+            }
             State::Completed | State::Failed if !self.is_told() => State::Completing,
             State::Aborted | State::Expired if !self.is_told() => {
                 let is_empty = self.stored.chunks.is_empty();

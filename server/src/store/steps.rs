@@ -130,13 +130,17 @@ fn take(conn: &Connection, upload: i64, step: &Transition) -> rusqlite::Result<(
             conn.prepare_cached("UPDATE uploads SET hash_state = ?2 WHERE upload = ?1")?
                 .execute(params![upload, state])?;
         }
-        Transition::Completing => set_state(conn, upload, State::Completing, false)?,
+        Transition::Completing { object } => {
+            set_state(conn, upload, State::Completing, false)?;
+            put_object(conn, upload, object.as_ref())?;
+        }
         Transition::Completed(object) => {
             set_state(conn, upload, State::Completed, true)?;
-            put_object(conn, upload, object)?;
+            put_object(conn, upload, Some(object))?;
         }
         Transition::End { state, error } => {
             set_state(conn, upload, *state, true)?;
+            put_object(conn, upload, None)?;
             let reason = error.as_ref().map(|error| error.reason.as_str());
             let message = error.as_ref().map(|error| &error.message);
             conn.prepare_cached(
@@ -190,16 +194,17 @@ fn set_state(conn: &Connection, upload: i64, state: State, ends: bool) -> rusqli
     Ok(())
 }
 
-fn put_object(conn: &Connection, upload: i64, object: &Object) -> rusqlite::Result<()> {
+fn put_object(conn: &Connection, upload: i64, object: Option<&Object>) -> rusqlite::Result<()> {
+    let crc64nvme = object.and_then(|object| object.crc64nvme);
     conn.prepare_cached(
         "UPDATE uploads SET object_bytes = ?2, object_crc64nvme = ?3, object_sha256 = ?4
          WHERE upload = ?1",
     )?
     .execute(params![
         upload,
-        object.size_bytes as i64,
-        object.crc64nvme.map(|sum| sum as i64),
-        object.sha256
+        object.map(|object| object.size_bytes as i64),
+        crc64nvme.map(|sum| sum as i64),
+        object.and_then(|object| object.sha256),
     ])?;
     Ok(())
 }

@@ -85,7 +85,7 @@ fn put_chunk() -> impl Strategy<Value = Transition> {
 fn step() -> impl Strategy<Value = Transition> {
     let error =
         || option::of(Just(EndError { reason: Reason::ObjectMismatch, message: "bad sum".into() }));
-    let object = {
+    let object = || {
         let parts = (any::<u32>(), option::of(any::<u64>()), option::of(any::<[u8; 32]>()));
         parts.prop_map(|(size_bytes, crc64nvme, sha256)| Object {
             size_bytes: size_bytes.into(),
@@ -102,8 +102,8 @@ fn step() -> impl Strategy<Value = Transition> {
         1 => (6..9u32, option::of(any::<[u8; 32]>()))
             .prop_map(|(total_chunks, sha256)| Transition::FixTotal { total_chunks, sha256 }),
         1 => vec(any::<u8>(), 0..90).prop_map(Transition::HashState),
-        1 => Just(Transition::Completing),
-        1 => object.prop_map(Transition::Completed),
+        1 => option::of(object()).prop_map(|object| Transition::Completing { object }),
+        1 => object().prop_map(Transition::Completed),
         1 => (ends, error()).prop_map(|(state, error)| Transition::End { state, error }),
         1 => Just(Transition::CleanedUp),
     ]
@@ -155,7 +155,7 @@ fn a_process_that_was_succeeded_records_nothing() {
 fn a_step_whose_predecessor_is_missing_is_refused() {
     let (conn, fence) = open();
     let upload_id = record().upload_id;
-    let step = [Transition::Completing];
+    let step = [Transition::Completing { object: None }];
     assert!(take_steps(&conn, fence, &upload_id, 2, 5, &step).is_err());
     take_steps(&conn, fence, &upload_id, 1, 5, &[Transition::Create(Box::new(record()))]).unwrap();
     assert!(take_steps(&conn, fence, &upload_id, 3, 5, &step).is_err());

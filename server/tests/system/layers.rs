@@ -109,6 +109,32 @@ fn with_discard_nothing_has_to_be_summed() {
     assert_eq!(server.data().leftovers(), Vec::<String>::new());
 }
 
+/// What was acked is gone with the process; that N was said isn't.
+#[test]
+fn with_discard_a_killed_server_asks_for_all_chunks_again() {
+    let mut server = server("objects = \"discard\"");
+    let upload_id = runtime().block_on(async {
+        let calls = Calls::to(&server.address());
+        let upload_id = calls.open("killed").await;
+        calls.upload_chunk(chunk(&upload_id, 0, b"some")).await.unwrap();
+        let last = pb::UploadChunkRequest { is_last: true, ..chunk(&upload_id, 2, b"last") };
+        calls.upload_chunk(last).await.unwrap();
+        upload_id
+    });
+    server.kill();
+    server.restart();
+    runtime().block_on(async {
+        let calls = Calls::to(&server.address());
+        let status = calls.status(&upload_id).await.unwrap();
+        assert_eq!(status.missing_ranges.len(), 1, "{status:?}");
+        for number in 0..3 {
+            calls.upload_chunk(chunk(&upload_id, number, b"again")).await.unwrap();
+        }
+        let done = calls.complete(&upload_id, None).await.unwrap();
+        assert_eq!(done.object.unwrap().size_bytes, 15);
+    });
+}
+
 /// By the client library, which compares the CRC of what it sent with the server's.
 fn put(server: &Server, bytes: &[u8]) -> pb::ObjectInfo {
     let report = stored(server, bytes);

@@ -1,12 +1,14 @@
-//! With `objects = discard`: what is summed, and what is held.
+//! With `objects = discard`: what is recorded, what a restart asks for again, and what is held.
 
 use sluice_proto::error::Reason;
 
-use super::rig::{Rig, Send, config, send, spec};
+use super::rig::{Rig, STORE, Send, config, send, spec};
 use crate::{
     Effect, Event, ShardConfig,
     config::{Objects, Spool},
+    effect::StreamReply,
     event::Failure,
+    record::{ChunkPlace, ChunkRecord, State, StoredUpload, Transition, UploadSpec},
 };
 
 fn discard() -> ShardConfig {
@@ -19,6 +21,185 @@ fn without_sums() -> ShardConfig {
 
 fn whole() -> ShardConfig {
     ShardConfig { discards_whole: true, ..discard() }
+}
+
+fn is_record(effect: &Effect) -> bool {
+    matches!(effect, Effect::Record { .. })
+}
+
+fn is_finish(effect: &Effect) -> bool {
+    matches!(effect, Effect::Finish { .. })
+}
+
+/// Nobody has the bytes, so nobody claims them; N was said for good.
+#[test]
+fn a_restart_asks_for_all_chunks_again_and_knows_how_many_there_are() {
+    let mut rig = Rig::new(discard());
+    let upload = rig.upload(spec());
+    rig.chunk(upload, &send(2, &[2; 20]).last()).unwrap();
+    rig.chunk(upload, &send(0, &[1; 20])).unwrap();
+    assert_eq!(rig.state(upload), State::Uploading);
+    assert!(rig.stored[&upload].chunks.is_empty());
+    rig.restart(discard());
+    let view = rig.view(upload).unwrap();
+    assert_eq!((view.record.state, view.record.total_chunks), (State::Pending, Some(3)));
+    assert_eq!((view.received_bytes, view.received_count, view.stored_bytes), (0, 0, 0));
+    let missing = rig.complete(upload, None).unwrap_err();
+    assert_eq!(missing.reason, Reason::MissingChunks);
+    let told =
+        |key: &str| missing.metadata.iter().find(|(name, _)| *name == key).unwrap().1.clone();
+    assert_eq!((told("missing_count"), told("missing_ranges")), ("3".into(), "0-2".into()));
+    assert_eq!(rig.chunk(upload, &send(3, &[2; 20])), Err(Reason::LastConflict));
+    for number in 0..3 {
+        assert!(!rig.chunk(upload, &send(number, &[1; 10]).summed()).unwrap().duplicate);
+    }
+    let object = rig.complete(upload, Some(3)).unwrap().record.object.unwrap();
+    assert_eq!((object.size_bytes, object.crc64nvme.is_some()), (30, true));
+}
+
+#[test]
+fn what_was_begun_can_be_given_up_after_a_restart() {
+    let mut rig = Rig::new(discard());
+    let (aborted, expired) = (rig.upload(spec()), rig.upload(spec()));
+    for upload in [aborted, expired] {
+        rig.chunk(upload, &send(1, &[2; 20]).last()).unwrap();
+    }
+    rig.restart(discard());
+    rig.abort(aborted).unwrap();
+    assert_eq!(rig.state(aborted), State::Aborted);
+    rig.pass_ms(config().upload_lifetime_ms);
+    rig.settle();
+    assert_eq!(rig.state(expired), State::Expired);
+}
+
+#[test]
+fn a_chunk_that_fixes_n_is_acked_once_n_is_durable() {
+    let mut rig = Rig::new(discard());
+    let upload = rig.upload(spec());
+    let (first, last) = (send(0, &[1; 20]), send(1, &[1; 20]).last());
+    for chunk in [&last, &first] {
+        let stream = rig.open(upload, chunk);
+        rig.body(stream, chunk);
+        let close = rig.pick(|effect| matches!(effect, Effect::CloseBody { .. }));
+        rig.finish(close);
+        assert_eq!(rig.answer(stream), None);
+        assert_eq!(rig.stored[&upload].record.total_chunks, None);
+    }
+    let record = rig.pick(is_record);
+    rig.finish(record);
+    assert_eq!(rig.stored[&upload].record.total_chunks, Some(2));
+    assert_eq!(
+        rig.told.values().filter(|told| matches!(told.last(), Some(StreamReply::Acked(_)))).count(),
+        2
+    );
+    // That all are in isn't durable yet: a restart would ask for them again.
+    assert_eq!(rig.state(upload), State::Uploading);
+    let record = rig.pick(is_record);
+    rig.finish(record);
+    let view = rig.view(upload).unwrap();
+    assert_eq!((view.record.state, view.record.object), (State::Completing, None));
+}
+
+/// The chunks are gone; what they made isn't.
+#[test]
+fn a_process_that_dies_in_completing_leaves_its_object_to_the_next() {
+    let mut rig = Rig::new(discard());
+    let upload = rig.upload(spec());
+    rig.chunk(upload, &send(1, &[2; 20]).summed().last()).unwrap();
+    let first = send(0, &[1; 15]);
+    let stream = rig.open(upload, &first);
+    rig.body(stream, &first);
+    rig.settle_but(is_finish);
+    let made = rig.stored[&upload].record.object.clone().unwrap();
+    assert_eq!(made.size_bytes, 35);
+    rig.restart(discard());
+    let view = rig.view(upload).unwrap();
+    assert_eq!((view.record.state, view.record.object), (State::Completing, None));
+    assert_eq!((view.received_bytes, view.received_count, view.stored_bytes), (35, 2, 35));
+    assert_eq!(rig.chunk(upload, &first), Err(Reason::UploadEnded), "nothing to compare it with");
+    let view = rig.complete(upload, Some(2)).unwrap();
+    assert_eq!((view.record.state, view.record.object), (State::Completed, Some(made)));
+    rig.restart(discard());
+    let view = rig.complete(upload, None).unwrap();
+    assert_eq!((view.record.state, view.received_count), (State::Completed, 2));
+}
+
+/// Also where the next process keeps objects: this one is no file.
+#[test]
+fn what_was_discarded_stays_so_under_other_settings() {
+    let mut rig = Rig::new(discard());
+    let upload = rig.upload(spec());
+    let only = send(0, &[1; 15]).last();
+    let stream = rig.open(upload, &only);
+    rig.body(stream, &only);
+    rig.settle_but(is_finish);
+    rig.restart(config());
+    rig.settle_but(|effect| matches!(effect, Effect::Seal { .. }));
+    assert_eq!(rig.state(upload), State::Completed);
+}
+
+#[test]
+fn what_failed_shows_no_object() {
+    let mut rig = Rig::new(discard());
+    let upload = rig.upload(UploadSpec { expected_size_bytes: Some(50), ..spec() });
+    rig.chunk(upload, &send(0, &[1; 20]).last()).unwrap();
+    let view = rig.view(upload).unwrap();
+    assert_eq!((view.record.state, view.record.object), (State::Failed, None));
+    assert_eq!(rig.stored[&upload].record.object, None);
+}
+
+#[test]
+fn forced_chunks_count_in_their_last_version() {
+    let mut rig = Rig::new(discard());
+    let upload = rig.upload(spec());
+    rig.chunk(upload, &send(1, &[2; 20])).unwrap();
+    rig.chunk(upload, &send(1, &[3; 30]).force()).unwrap();
+    assert_eq!(rig.chunk(upload, &send(1, &[4; 30])), Err(Reason::ChunkConflict));
+    assert!(rig.chunk(upload, &send(1, &[3; 30])).unwrap().duplicate);
+    rig.chunk(upload, &send(0, &[1; 20])).unwrap();
+    let object = rig.complete(upload, Some(2)).unwrap().record.object.unwrap();
+    assert_eq!(object.size_bytes, 50);
+}
+
+fn discarded(bytes: u64) -> ChunkRecord {
+    let place = ChunkPlace::Discarded;
+    ChunkRecord { attempt: 0, bytes, crc64nvme: 1, crc32c: 2, sha256: None, place }
+}
+
+/// An older version recorded what it had dropped.
+fn recorded_before(stored: &mut StoredUpload, total_chunks: Option<u32>, steps: &[Transition]) {
+    for number in 0..2 {
+        let chunk = discarded(20);
+        stored.apply(&Transition::PutChunk { number, chunk, total_chunks }, 0);
+    }
+    steps.iter().for_each(|step| stored.apply(step, 0));
+}
+
+#[test]
+fn chunks_that_an_older_version_recorded_are_asked_for_again() {
+    let mut rig = Rig::new(discard());
+    let upload = rig.upload(spec());
+    recorded_before(rig.stored.get_mut(&upload).unwrap(), Some(3), &[]);
+    rig.restart(discard());
+    rig.settle();
+    assert_eq!(rig.view(upload).unwrap().received_count, 0);
+    assert!(rig.stored[&upload].chunks.is_empty());
+    for number in 0..3 {
+        rig.chunk(upload, &send(number, &[1; 10])).unwrap();
+    }
+    let object = rig.complete(upload, Some(3)).unwrap().record.object.unwrap();
+    assert_eq!(object.size_bytes, 30);
+}
+
+#[test]
+fn what_an_older_version_left_in_completing_ends_by_its_records() {
+    let mut rig = Rig::new(discard());
+    let upload = rig.upload(spec());
+    let completing = Transition::Completing { object: None };
+    recorded_before(rig.stored.get_mut(&upload).unwrap(), Some(2), &[completing]);
+    rig.restart(discard());
+    let view = rig.complete(upload, None).unwrap();
+    assert_eq!(view.record.object.unwrap().size_bytes, 40);
 }
 
 #[test]
@@ -155,4 +336,17 @@ fn rivals_held_whole_are_each_given_back_once() {
     rig.settle();
     assert!(rig.answer(repeat).unwrap().unwrap().duplicate);
     assert_eq!((rig.freed, rig.shard.stats().budget_used_bytes), (3, 0));
+}
+
+#[test]
+fn a_store_that_is_read_again_knows_what_was_made() {
+    let mut rig = Rig::new(ShardConfig { ended_max: 0, ..discard() });
+    let upload = rig.upload(spec());
+    rig.chunk(upload, &send(0, &[1; 20]).last()).unwrap();
+    rig.settle();
+    assert!(rig.shard.record(&upload).is_none(), "it left memory");
+    assert_eq!(upload.store(), STORE);
+    let view = rig.view(upload).unwrap();
+    assert_eq!((view.record.state, view.received_bytes), (State::Completed, 20));
+    assert_eq!((view.received_count, view.stored_bytes), (1, 20));
 }

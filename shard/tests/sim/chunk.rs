@@ -134,7 +134,12 @@ impl Sending {
 
     fn end(&mut self, world: &mut World, key: StreamKey) {
         let Chunk { number, ref data, ref body, is_last, force, checks, .. } = self.chunk;
-        if data == body {
+        if let Some(owed) = world.streams.get_mut(&key) {
+            owed.is_last = is_last;
+        }
+        // Without sums only the length is looked at.
+        let passes = !world.plan.config.crc && checks.sha256.is_none() && data.len() == body.len();
+        if data == body || passes {
             world.stores.ledger.sent(self.upload, number, data, force);
         }
         world.go_on(key, Event::ChunkEnd { stream: key, is_last, force, checks });

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sluice_proto::{checksum::Crc64Nvme, ids::UploadId};
-use sluice_shard::record::{ChunkRecord, StoredUpload};
+use sluice_shard::record::{ChunkRecord, Object, StoredUpload};
 
 /// CRC64NVME and length of a chunk.
 pub(crate) type Sum = (u64, u64);
@@ -18,6 +18,8 @@ pub(crate) struct Ledger {
     recorded: BTreeMap<(UploadId, u32), Vec<Sum>>,
     /// Acks of chunks that weren't in before.
     new_acks: BTreeMap<(UploadId, u32), usize>,
+    /// The same by the life that acked, where nothing is recorded.
+    passing_acks: BTreeMap<(u64, UploadId, u32), usize>,
 }
 
 struct Sent {
@@ -69,6 +71,52 @@ impl Ledger {
             let acks = self.new_acks.entry((upload, number)).or_default();
             *acks += 1;
             assert!(*acks <= recorded.len(), "more acks than records of chunk {number}");
+        }
+    }
+
+    /// A chunk is acked that is recorded nowhere: it has to have been sent. A later life asks for
+    /// it again.
+    pub(crate) fn acked_in_passing(
+        &mut self,
+        life: u64,
+        (upload, number): (UploadId, u32),
+        sum: Sum,
+        duplicate: bool,
+    ) {
+        let sent = self.sent.get(&(upload, number)).expect("only what was sent is acked");
+        assert!(sent.contains_key(&sum), "chunk {number} of {upload} is acked, not sent");
+        let forced = sent.values().any(|sent| sent.forced);
+        if !duplicate && !forced {
+            let acks = self.passing_acks.entry((life, upload, number)).or_default();
+            *acks += 1;
+            assert_eq!(*acks, 1, "chunk {number} is new twice in one life");
+        }
+    }
+
+    /// An object of which nothing is recorded has to be as long as what was sent, and to have its
+    /// sum, as far as it can be known which of it counts.
+    pub(crate) fn check_unrecorded(
+        &self,
+        upload: UploadId,
+        total: u32,
+        object: &Object,
+        summed: bool,
+    ) {
+        let sent: Vec<_> = (0..total).map(|number| &self.sent[&(upload, number)]).collect();
+        let lengths = |sent: &BTreeMap<Sum, Sent>| {
+            let lengths = sent.keys().map(|&(_, bytes)| bytes);
+            (lengths.clone().min().expect("it was sent"), lengths.max().expect("it was sent"))
+        };
+        let (least, most) = sent.iter().fold((0, 0), |(least, most), &sent| {
+            let (short, long) = lengths(sent);
+            (least + short, most + long)
+        });
+        assert!((least..=most).contains(&object.size_bytes), "{object:?}: not what was sent");
+        assert_eq!((object.crc64nvme.is_some(), object.sha256), (summed, None));
+        if summed && sent.iter().all(|sent| sent.len() == 1) {
+            let data = sent.iter().flat_map(|sent| sent.values()).map(|sent| &sent.data[..]);
+            let data: Vec<u8> = data.collect::<Vec<_>>().concat();
+            assert_eq!(object.crc64nvme, Some(Crc64Nvme::of(&data)), "the sum of what was sent");
         }
     }
 

@@ -7,7 +7,7 @@ use sluice_shard::{
     effect::{BodyPlace, CallReply, PlaceFrom, StreamReply},
     event::{Failure, Outcome},
     keys::{BodyId, CallId, StreamKey},
-    record::State,
+    record::{State, StoredUpload},
 };
 
 use crate::{
@@ -209,10 +209,9 @@ impl World {
             }
             Effect::Finish { record, object, .. } => {
                 let stored = &self.stores.uploads[&record.upload_id];
-                let bytes = self.stores.ledger.bytes(stored);
-                assert_eq!(stored.record.state, State::Completing, "durable before it is finished");
-                self.assert_object(record.upload_id, &bytes);
-                self.metadata.finish(&record, &object, &bytes);
+                assert_eq!(object, self.stores.object(stored), "the object is its chunks");
+                self.assert_object(stored);
+                self.metadata.finish(&record, &object);
             }
             Effect::Release { record, .. } => self.metadata.release(record.upload_id),
             Effect::Hash { upload_id, mut state, bytes, .. } => {
@@ -232,9 +231,10 @@ impl World {
         None
     }
 
-    fn assert_object(&self, upload: UploadId, bytes: &[u8]) {
+    fn assert_object(&self, stored: &StoredUpload) {
         if self.plan.config.objects == Objects::Files {
-            assert_eq!(self.disk.objects[&upload], bytes, "the object is its chunks");
+            let bytes = self.stores.ledger.bytes(stored);
+            assert_eq!(self.disk.objects[&stored.record.upload_id], bytes, "its chunks' bytes");
         }
     }
 
@@ -281,9 +281,22 @@ impl World {
             let chunk = (owed.upload, owed.number);
             let stored = self.stores.uploads.get(&chunk.0);
             assert!(stored.is_some() || self.stores.ended.contains_key(&chunk.0));
-            self.stores.ledger.acked(stored, chunk, owed.sum, ack.duplicate);
+            if self.stores.discards {
+                let ledger = &mut self.stores.ledger;
+                ledger.acked_in_passing(owed.life, chunk, owed.sum, ack.duplicate);
+            } else {
+                self.stores.ledger.acked(stored, chunk, owed.sum, ack.duplicate);
+            }
+            if let (Some(stored), true) = (stored, owed.is_last) {
+                let total = stored.record.total_chunks;
+                assert_eq!(total, Some(chunk.1 + 1), "N is durable when its chunk is acked");
+            }
             assert_eq!((ack.number, ack.bytes), (chunk.1, owed.sum.1));
             assert_eq!(ack.spooled, self.plan.survives());
+            if ack.state == State::Completing {
+                let state = self.stores.state(&chunk.0);
+                assert!(state >= Some(State::Completing), "what is told isn't taken back");
+            }
             if ack.state == State::Completed {
                 assert!(self.metadata.object(&chunk.0).is_some(), "told when it is true");
             }
@@ -294,9 +307,27 @@ impl World {
         self.inboxes[client].push_back(Answer::Stream(stream, reply));
     }
 
+    /// Nothing is told that a crash could take back.
+    fn check_view(&self, reply: &CallReply) {
+        let view = match reply {
+            CallReply::Initiated { upload, .. } | CallReply::Status { upload, .. } => upload,
+            CallReply::Completed(view) | CallReply::Watched(view) => view,
+            CallReply::Known { .. } | CallReply::Aborted => return,
+        };
+        let (record, total) = (&view.record, view.record.total_chunks);
+        assert_eq!(record.object.is_some(), record.state == State::Completed);
+        if matches!(record.state, State::Completing | State::Completed) {
+            assert!(self.stores.state(&record.upload_id) >= Some(State::Completing));
+            assert_eq!(Some(view.received_count), total, "all chunks are in");
+        }
+    }
+
     fn answer(&mut self, call: CallId, result: Result<CallReply, sluice_proto::error::Refusal>) {
         let Some(owed) = self.calls.remove(&call) else { return };
         let durable = |upload_id| self.stores.state(upload_id);
+        if let Ok(reply) = &result {
+            self.check_view(reply);
+        }
         match &result {
             Ok(CallReply::Initiated { upload, .. }) => {
                 assert!(durable(&upload.record.upload_id).is_some(), "durable when it is told");

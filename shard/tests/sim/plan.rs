@@ -62,7 +62,7 @@ impl Plan {
         let config = ShardConfig {
             objects,
             spool,
-            crc: true,
+            crc: objects == Objects::Files || rng.percent(50),
             discards_whole,
             max_chunk_bytes,
             max_upload_bytes: 10_000,

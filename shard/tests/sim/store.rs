@@ -2,8 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sluice_proto::{checksum::Sha256State, error::Reason, ids::UploadId};
-use sluice_shard::record::{ChunkPlace, EndError, State, StoredUpload, Transition, UploadRecord};
+use sluice_proto::{
+    checksum::{Crc64Nvme, Sha256State},
+    error::Reason,
+    ids::UploadId,
+};
+use sluice_shard::record::{
+    ChunkPlace, EndError, Object, State, StoredUpload, Transition, UploadRecord,
+};
 
 use crate::{disk::Disk, ledger::Ledger, metadata::Metadata};
 
@@ -22,6 +28,10 @@ pub(crate) struct Stores {
     pub kept_ms: u64,
     /// Whether chunks wait in memory.
     pub in_memory: bool,
+    /// Whether objects are dropped: their chunks are recorded nowhere.
+    pub discards: bool,
+    /// Whether chunks are summed.
+    pub summed: bool,
     /// The latest that the wall clock ever was, Unix ms.
     pub latest_ms: u64,
 }
@@ -91,6 +101,7 @@ impl Stores {
         match step {
             Transition::PutChunk { number, chunk, total_chunks } => {
                 assert!(open, "a chunk after all were in");
+                assert!(!self.discards, "a record of bytes that nobody has");
                 assert!(total.or(*total_chunks).is_none_or(|total| *number < total));
                 assert!(total_chunks.is_none_or(|fixed| total.is_none_or(|total| total == fixed)));
                 self.ledger.recorded(upload_id, *number, stored.chunks.get(number), chunk);
@@ -110,7 +121,13 @@ impl Stores {
                 let hashed = &bytes[..state.bytes_hashed() as usize];
                 assert_eq!(state.finish(), Sha256State::of(hashed), "hashed what is recorded");
             }
-            Transition::Completing => assert!(open && is_whole, "COMPLETING with a hole"),
+            Transition::Completing { object } => {
+                assert!(open && total.is_some() && (is_whole || self.discards), "with a hole");
+                assert_eq!(object.is_some(), self.discards);
+                if let (Some(object), Some(total)) = (object, total) {
+                    self.ledger.check_unrecorded(upload_id, total, object, self.summed);
+                }
+            }
             Transition::Completed(object) => {
                 assert_eq!(record.state, State::Completing);
                 assert_eq!(metadata.object(&upload_id), Some(object), "the node row is first");
@@ -140,15 +157,28 @@ impl Stores {
         assert!(in_memory(stored.chunks[&number].place) || behind, "chunk {number} is lost");
     }
 
-    fn judge_failure(&self, stored: &StoredUpload, error: &EndError) {
+    /// What an upload that is COMPLETING has to become.
+    pub(crate) fn object(&self, stored: &StoredUpload) -> Object {
+        assert_eq!(stored.record.state, State::Completing, "durable before it is finished");
+        if self.discards {
+            return stored.record.object.clone().expect("recorded with COMPLETING");
+        }
         let bytes = self.ledger.bytes(stored);
+        Object {
+            size_bytes: bytes.len() as u64,
+            crc64nvme: Some(Crc64Nvme::of(&bytes)),
+            sha256: stored.record.spec.hash.then(|| Sha256State::of(&bytes)),
+        }
+    }
+
+    fn judge_failure(&self, stored: &StoredUpload, error: &EndError) {
         let spec = &stored.record.spec;
-        assert_eq!(stored.record.state, State::Completing);
+        let object = self.object(stored);
         match error.reason {
             Reason::SizeMismatch => {
-                assert_ne!(spec.expected_size_bytes, Some(bytes.len() as u64));
+                assert_ne!(spec.expected_size_bytes, Some(object.size_bytes));
             }
-            Reason::ObjectMismatch => assert_ne!(spec.sha256, Some(Sha256State::of(&bytes))),
+            Reason::ObjectMismatch => assert_ne!(spec.sha256, object.sha256),
             reason => panic!("an upload failed for {reason}"),
         }
     }

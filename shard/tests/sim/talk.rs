@@ -39,7 +39,7 @@ impl World {
     ) -> Option<CallId> {
         let life = self.owner_of(&upload)?;
         let call = CallId(self.fresh());
-        let owed = Owed { client, life, upload, number: 0, sum: (0, 0) };
+        let owed = Owed { client, life, upload, number: 0, sum: (0, 0), is_last: false };
         self.calls.insert(call, owed);
         self.apply(life, event(call));
         Some(call)
@@ -61,7 +61,8 @@ impl World {
         let key = StreamKey(self.fresh());
         let open = open(key);
         let life = self.owner_of(&open.upload_id)?;
-        let owed = Owed { client, life, upload: open.upload_id, number: open.number, sum };
+        let ChunkOpen { upload_id: upload, number, is_last, .. } = open;
+        let owed = Owed { client, life, upload, number, sum, is_last };
         self.streams.insert(key, owed);
         self.apply(life, Event::ChunkOpen(Box::new(open)));
         Some(key)

@@ -8,7 +8,7 @@ use sluice_proto::{
 };
 use sluice_shard::{
     Effect, Event, Shard,
-    config::Spool,
+    config::{Objects, Spool},
     effect::{CallReply, StreamReply},
     keys::{BodyId, CallId, Now, StreamKey},
 };
@@ -63,6 +63,8 @@ pub(crate) struct Owed {
     pub upload: UploadId,
     pub number: u32,
     pub sum: (u64, u64),
+    /// Whether it was said by now that the chunk is the last.
+    pub is_last: bool,
 }
 
 pub(crate) struct World {
@@ -96,6 +98,8 @@ impl World {
             stores: Stores {
                 kept_ms: plan.kept_ms,
                 in_memory: plan.config.spool == Spool::Memory,
+                discards: plan.config.objects == Objects::Discard,
+                summed: plan.config.crc,
                 ..Stores::default()
             },
             metadata: Metadata::default(),
