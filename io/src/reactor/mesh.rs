@@ -14,8 +14,8 @@ use std::task::{Context, Poll};
 use atomic_waker::AtomicWaker;
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use super::line::Line;
 pub use super::local::TrySendError;
+use super::{line::Line, pacer};
 
 /// One shard's end of the mesh, to be sent to the shard's thread and split there.
 pub struct MeshEnd<T> {
@@ -200,6 +200,7 @@ impl<T: Send> MeshReceiver<T> {
         for from in (0..shards).map(|step| (self.next + step) % shards) {
             if let Ok(message) = self.inbox[from].pop() {
                 self.next = from + 1;
+                pacer::step();
                 self.wakers.room[self.shard * shards + from].wake();
                 return Some((from, message));
             }

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::reactor::pacer;
 use futures_io::{AsyncRead, AsyncWrite};
 use socket2::SockRef;
 
@@ -73,6 +74,7 @@ impl Stream {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        pacer::step();
         // glommio polls after each read that left room, and won't look again until that poll
         // answers. Above the low water mark this is the cheapest way, and it keeps reads large;
         // else it would wait for bytes that are there, so we look ourselves.
