@@ -15,6 +15,15 @@ use crate::{
     upload::Upload,
 };
 
+/// How a chunk's payload comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coming {
+    /// After the grant.
+    InPieces,
+    /// It is here: taken at once, or not at all.
+    Whole,
+}
+
 /// Where an attempt is to be written, before anything is taken for it.
 enum Kind {
     Discard,
@@ -29,9 +38,17 @@ pub(crate) fn admit_or_wait(
     cx: &mut Context,
     key: StreamKey,
     judging: bool,
+    coming: Coming,
 ) -> Result<(), Refusal> {
-    let result = match admit(upload, cx, key, judging) {
+    let number = cx.streams[&key].open.number;
+    let result = match admit(upload, cx, key, judging, coming) {
         Ok(true) => return Ok(()),
+        Ok(false) if coming == Coming::Whole => {
+            cx.streams.remove(&key);
+            upload.streams.remove(&(number, key));
+            cx.tell(key, StreamReply::Again);
+            return Ok(());
+        }
         Ok(false) if cx.waiting.len() >= cx.config.waiting_max => Err(refuse::budget()),
         Ok(false) => Ok(()),
         Err(refusal) => Err(refusal),
@@ -54,6 +71,7 @@ fn admit(
     cx: &mut Context,
     key: StreamKey,
     judging: bool,
+    coming: Coming,
 ) -> Result<bool, Refusal> {
     let stream = cx.streams.get_mut(&key).expect("it is asked for");
     let (number, bytes) = (stream.open.number, stream.open.data_bytes);
@@ -86,8 +104,16 @@ fn admit(
     stream.charge = Some(charge);
     stream.phase = Phase::Receiving { body, place, judging };
     let upload_id = upload.stored.record.upload_id;
-    cx.emit(Effect::OpenBody { body, upload_id, place, bytes });
-    cx.tell(key, StreamReply::Granted { bytes });
+    if coming == Coming::InPieces || place != BodyPlace::Discard {
+        let hash = match place {
+            BodyPlace::Object { offset } => upload.lend_hash(body, offset, bytes),
+            _ => None,
+        };
+        cx.emit(Effect::OpenBody { body, upload_id, place, bytes, hash });
+    }
+    if coming == Coming::InPieces {
+        cx.tell(key, StreamReply::Granted { bytes });
+    }
     Ok(true)
 }
 
@@ -121,7 +147,7 @@ pub(crate) fn admit_waiting(shard: &mut Shard) {
             // While it waited the same chunk may have come in: then its bytes are only compared.
             let replaces = stream.open.force && upload.state() <= State::Uploading;
             let judging = upload.stored.chunks.contains_key(&number) && !replaces;
-            match admit(upload, &mut shard.cx, key, judging) {
+            match admit(upload, &mut shard.cx, key, judging, Coming::InPieces) {
                 Ok(true) => shard.cx.waiting.retain(|waiting| *waiting != key),
                 Ok(false) if fronts_only => continue,
                 Ok(false) => return,

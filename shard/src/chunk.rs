@@ -4,10 +4,11 @@ use bytes::Bytes;
 use sluice_proto::{error::Refusal, grpc::ChunkChecks};
 
 use crate::{
-    admission,
+    admission::{self, Coming},
+    commit,
     context::OpKind,
-    effect::{Effect, StreamReply},
-    event::ChunkOpen,
+    effect::{BodyPlace, Effect, StreamReply},
+    event::{ChunkOpen, Outcome},
     keys::StreamKey,
     record::State,
     refuse,
@@ -18,10 +19,52 @@ use crate::{
 
 pub(crate) fn open(shard: &mut Shard, open: ChunkOpen) {
     let (stream, upload_id) = (open.stream, open.upload_id);
-    if let Err(refusal) = try_open(shard, open) {
+    if let Err(refusal) = try_open(shard, open, Coming::InPieces) {
         shard.cx.tell(stream, StreamReply::Refused(refusal));
     }
     shard.advance(&upload_id);
+}
+
+/// Most small chunks are here whole when their header is read: then one event does for all.
+pub(crate) fn whole(shard: &mut Shard, open: ChunkOpen, bytes: &Bytes) {
+    let (key, upload_id) = (open.stream, open.upload_id);
+    let (is_last, force, checks) = (open.is_last, open.force, open.checks);
+    if let Err(refusal) = try_open(shard, open, Coming::Whole) {
+        shard.cx.tell(key, StreamReply::Refused(refusal));
+        return shard.advance(&upload_id);
+    }
+    match shard.cx.streams.get(&key).map(|stream| stream.phase) {
+        // Answered: it was in already, or can't be taken at once.
+        None => shard.advance(&upload_id),
+        Some(Phase::Receiving { place: BodyPlace::Discard, .. }) => {
+            take_discarded(shard, key, bytes);
+            shard.advance(&upload_id);
+        }
+        Some(_) => {
+            piece(shard, key, bytes.clone());
+            end(shard, key, is_last, force, checks);
+        }
+    }
+}
+
+/// Nothing keeps these bytes, so there is no body whose end would be waited for.
+fn take_discarded(shard: &mut Shard, key: StreamKey, bytes: &Bytes) {
+    let cx = &mut shard.cx;
+    let stream = cx.streams.get_mut(&key).expect("it was granted just now");
+    let Phase::Receiving { body, place, judging } = stream.phase else { unreachable!("granted") };
+    let judged = stream.receive(bytes, cx.config.crc).and_then(|()| stream.verify());
+    if judged.is_ok() && !judging {
+        stream.phase = Phase::Closing { body, place };
+        return commit::closed(shard, key, Ok(Outcome::Done));
+    }
+    let mut stream = stream::forget(shard, key).expect("it is there");
+    shard.cx.refund(stream.charge.take());
+    match (judged, shard.uploads.get_mut(&stream.open.upload_id)) {
+        (Err(refusal), _) => shard.cx.tell(key, StreamReply::Refused(refusal)),
+        (Ok(()), upload) => {
+            repeat::judged(upload.expect("it was found just now"), &mut shard.cx, &stream);
+        }
+    }
 }
 
 /// What a client said of its bytes that will be known here, too.
@@ -29,7 +72,7 @@ fn known(checks: ChunkChecks, crc: bool) -> ChunkChecks {
     if crc { checks } else { ChunkChecks { crc32c: None, crc64nvme: None, ..checks } }
 }
 
-fn try_open(shard: &mut Shard, mut open: ChunkOpen) -> Result<(), Refusal> {
+fn try_open(shard: &mut Shard, mut open: ChunkOpen, coming: Coming) -> Result<(), Refusal> {
     open.checks = known(open.checks, shard.cx.config.crc);
     let (upload, cx) = shard.find(&open.tenant, &open.upload_id)?;
     let (number, bytes) = (open.number, open.data_bytes);
@@ -74,19 +117,16 @@ fn try_open(shard: &mut Shard, mut open: ChunkOpen) -> Result<(), Refusal> {
     let key = open.stream;
     upload.streams.insert((number, key));
     cx.streams.insert(key, Stream::new(open));
-    admission::admit_or_wait(upload, cx, key, judging)
+    admission::admit_or_wait(upload, cx, key, judging, coming)
 }
 
 pub(crate) fn piece(shard: &mut Shard, key: StreamKey, bytes: Bytes) {
     let cx = &mut shard.cx;
     let Some(stream) = cx.streams.get_mut(&key) else { return };
     let Phase::Receiving { body, .. } = stream.phase else { return };
-    stream.received_bytes += bytes.len() as u64;
-    if stream.received_bytes > stream.open.data_bytes {
-        let refusal = Refusal::invalid("data", "more bytes came than the header said");
+    if let Err(refusal) = stream.receive(&bytes, cx.config.crc) {
         return stream::refuse_receiving(shard, key, refusal);
     }
-    stream.sum(&bytes, cx.config.crc);
     cx.emit(Effect::Append { body, stream: key, bytes });
 }
 

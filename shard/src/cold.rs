@@ -24,7 +24,7 @@ const CRAMPED: (usize, usize) = (3, 4);
 /// The upload that an event asks for, if only its store can know it.
 pub(crate) fn target(shard: &Shard, event: &Event) -> Option<UploadId> {
     let upload_id = match event {
-        Event::ChunkOpen(open) => open.upload_id,
+        Event::ChunkOpen(open) | Event::ChunkWhole { open, .. } => open.upload_id,
         Event::Complete { upload_id, .. }
         | Event::Abort { upload_id, .. }
         | Event::Status { upload_id, .. }

@@ -6,7 +6,8 @@ use crate::{
     config::Objects,
     context::Context,
     effect::{BodyPlace, Effect, StreamReply},
-    event::Failure,
+    ending,
+    event::{Failure, Outcome},
     keys::{BodyId, StreamKey},
     placing,
     record::{ChunkPlace, ChunkRecord, State, Transition},
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// All bytes of a chunk are written, or never will be.
-pub(crate) fn closed(shard: &mut Shard, key: StreamKey, failure: Option<Failure>) {
+pub(crate) fn closed(shard: &mut Shard, key: StreamKey, ended: Result<Outcome, Failure>) {
     let Some(stream) = stream::forget(shard, key) else { unreachable!("a closing chunk is kept") };
     let Phase::Closing { body, place } = stream.phase else { unreachable!("it was closing") };
     let upload_id = stream.open.upload_id;
@@ -27,12 +28,16 @@ pub(crate) fn closed(shard: &mut Shard, key: StreamKey, failure: Option<Failure>
     if matches!(place, BodyPlace::Object { .. }) {
         upload.writes.end(number);
     }
-    let result = match failure {
-        Some(Failure::Full) => Err(refuse::spool_full()),
-        Some(Failure::Unavailable) => Err(refuse::backend_down()),
-        None => commit(upload, &mut shard.cx, &stream, place, body),
+    let (written, was_lent) = (ended.is_ok(), upload.take_hash_back(body));
+    let result = match &ended {
+        Err(Failure::Full) => Err(refuse::spool_full()),
+        Err(Failure::Unavailable) => Err(refuse::backend_down()),
+        Ok(_) => commit(upload, &mut shard.cx, &stream, place, body),
     };
     let kept = matches!(result, Ok(true));
+    if let (true, true, Ok(Outcome::Hashed(state))) = (kept, was_lent, ended) {
+        ending::hashed_on(upload, &mut shard.cx, *state);
+    }
     let charge = stream.charge;
     // With `objects = discard` even what was held whole isn't needed any more.
     let held = kept && place == BodyPlace::Memory && shard.cx.config.objects != Objects::Discard;
@@ -42,7 +47,7 @@ pub(crate) fn closed(shard: &mut Shard, key: StreamKey, failure: Option<Failure>
         shard.cx.refund(charge);
     }
     if !kept || (place == BodyPlace::Memory && !held) {
-        discard(&mut shard.cx, &upload_id, place, body, failure.is_none());
+        discard(&mut shard.cx, &upload_id, place, body, written);
     }
     if let Err(refusal) = result
         && !stream.cut
@@ -160,7 +165,7 @@ fn judge_rivals(shard: &mut Shard, upload_id: &UploadId, number: u32) {
         let charge = stream.charge.take();
         stream::begin_drop(shard, upload_id, number, old, place, charge);
         let (upload_id, place) = (*upload_id, BodyPlace::Discard);
-        shard.cx.emit(Effect::OpenBody { body, upload_id, place, bytes });
+        shard.cx.emit(Effect::OpenBody { body, upload_id, place, bytes, hash: None });
     }
 }
 

@@ -86,6 +86,10 @@ pub enum Effect {
         place: BodyPlace,
         /// How many bytes will come.
         bytes: u64,
+        /// The SHA-256 of all before: goes on over these as they come, and
+        /// [`CloseBody`](Self::CloseBody) ends with
+        /// [`Outcome::Hashed`](crate::event::Outcome::Hashed).
+        hash: Option<Box<Sha256State>>,
     },
     /// The next bytes of a body. The driver gives the stream its window back when they have left
     /// memory, or are held in [`BodyPlace::Memory`], which was charged whole.
@@ -99,7 +103,8 @@ pub enum Effect {
     },
     /// All bytes were appended: ends when they are as safe as `durability` promises.
     CloseBody {
-        /// Ends with `Outcome::Done`, or a failure after which the body is gone.
+        /// Ends with `Outcome::Done` or `Outcome::Hashed`, or a failure after which the body is
+        /// gone.
         op: OpId,
         /// The body.
         body: BodyId,
@@ -226,6 +231,8 @@ pub enum StreamReply {
     },
     /// No room just now: keep the window shut and wait.
     Parked,
+    /// A whole chunk can't be taken at once: open it as any other.
+    Again,
     /// The answer, OK; the last. If bytes still come they are drained, bounded.
     Acked(ChunkAck),
     /// The answer, an error; the last.

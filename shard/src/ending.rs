@@ -1,6 +1,7 @@
 //! From the last chunk to the object, and from any other end to nothing left behind.
 
 use sluice_proto::{
+    checksum::Sha256State,
     error::{Reason, Refusal},
     ids::UploadId,
 };
@@ -78,10 +79,20 @@ pub(crate) fn hashed(shard: &mut Shard, upload_id: &UploadId, bytes: u64, outcom
     let open = upload.state() <= State::Completing;
     let hash = upload.hash.as_mut().expect("it was being hashed");
     assert_eq!(state.bytes_hashed(), hash.state.bytes_hashed() + bytes, "hashed the range asked");
-    (hash.state, hash.running_bytes) = (*state, 0);
-    let unrecorded_bytes = hash.state.bytes_hashed() - hash.recorded_bytes;
-    if unrecorded_bytes >= shard.cx.config.hash_record_bytes && open {
-        record_hash(upload, &mut shard.cx);
+    hash.running_bytes = 0;
+    match open {
+        true => hashed_on(upload, &mut shard.cx, *state),
+        false => hash.state = *state,
+    }
+}
+
+/// The SHA-256 of bytes that are recorded has got as far as this.
+pub(crate) fn hashed_on(upload: &mut Upload, cx: &mut Context, state: Sha256State) {
+    assert!(state.bytes_hashed() <= upload.placed_bytes, "hashed what is at its place");
+    let hash = upload.hash.as_mut().expect("it was being hashed");
+    hash.state = state;
+    if hash.state.bytes_hashed() - hash.recorded_bytes >= cx.config.hash_record_bytes {
+        record_hash(upload, cx);
     }
 }
 
@@ -277,6 +288,7 @@ fn refuse_streams(
         cx.waiting.retain(|waiting| *waiting != key);
         if let Phase::Receiving { body, place, .. } = stream.phase {
             upload.dropping += 1;
+            upload.take_hash_back(body);
             let kind = OpKind::DropBody { number, place, charge };
             let op = cx.begin(stream.open.upload_id, kind);
             cx.emit(Effect::DropBody { op, body });

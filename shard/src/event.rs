@@ -40,6 +40,14 @@ pub enum Event {
     },
     /// The header of a chunk was read; its payload waits for the grant.
     ChunkOpen(Box<ChunkOpen>),
+    /// A chunk that came whole with its header: taken at once, refused, or answered by
+    /// [`StreamReply::Again`](crate::effect::StreamReply::Again), after which nothing is changed.
+    ChunkWhole {
+        /// As of its header.
+        open: Box<ChunkOpen>,
+        /// All of its payload.
+        bytes: Bytes,
+    },
     /// Payload of a granted chunk, in order.
     ChunkPiece {
         /// The chunk.

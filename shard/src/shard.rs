@@ -9,7 +9,7 @@ use crate::{
     config::ShardConfig,
     context::{Context, Op, OpKind},
     control,
-    effect::Effect,
+    effect::{Effect, StreamReply},
     ending,
     event::{Event, Failure, Outcome},
     initiate,
@@ -113,9 +113,13 @@ impl Shard {
     }
 
     fn dispatch(&mut self, event: Event) {
-        match cold::target(self, &event) {
-            Some(upload_id) => cold::ask(self, upload_id, event),
-            None => self.handle(event),
+        match (cold::target(self, &event), event) {
+            // Its bytes must not wait here: nobody counts them.
+            (Some(_), Event::ChunkWhole { open, .. }) => {
+                self.cx.tell(open.stream, StreamReply::Again);
+            }
+            (Some(upload_id), event) => cold::ask(self, upload_id, event),
+            (None, event) => self.handle(event),
         }
     }
 
@@ -128,6 +132,7 @@ impl Shard {
             Event::Initiate(request) => initiate::initiate(self, request),
             Event::InitiateAgain { call, upload_id } => initiate::again(self, call, &upload_id),
             Event::ChunkOpen(open) => chunk::open(self, *open),
+            Event::ChunkWhole { open, bytes } => chunk::whole(self, *open, &bytes),
             Event::ChunkPiece { stream, bytes } => chunk::piece(self, stream, bytes),
             Event::ChunkEnd { stream, is_last, force, checks } => {
                 chunk::end(self, stream, is_last, force, checks);
@@ -175,7 +180,7 @@ impl Shard {
         match (op.kind, result) {
             (OpKind::Claim(request), result) => initiate::claimed(self, request, result),
             (OpKind::Load, result) => cold::loaded(self, upload_id, result),
-            (OpKind::CloseBody(stream), result) => commit::closed(self, stream, result.err()),
+            (OpKind::CloseBody(stream), result) => commit::closed(self, stream, result),
             (OpKind::DropBody { number, place, charge }, _) => {
                 stream::dropped(self, &upload_id, number, place, charge);
             }

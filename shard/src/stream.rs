@@ -63,8 +63,17 @@ impl Stream {
         }
     }
 
-    /// Sums bytes as they come.
-    pub(crate) fn sum(&mut self, bytes: &[u8], crc: bool) {
+    /// Counts and sums bytes as they come.
+    pub(crate) fn receive(&mut self, bytes: &[u8], crc: bool) -> Result<(), Refusal> {
+        self.received_bytes += bytes.len() as u64;
+        if self.received_bytes > self.open.data_bytes {
+            return Err(Refusal::invalid("data", "more bytes came than the header said"));
+        }
+        self.sum(bytes, crc);
+        Ok(())
+    }
+
+    fn sum(&mut self, bytes: &[u8], crc: bool) {
         // Both sums over a stretch that the nearest cache still has when the second one reads it.
         for stretch in bytes.chunks(SUM_STRETCH_BYTES).filter(|_| crc) {
             self.crc32c.update(stretch);
@@ -131,6 +140,7 @@ pub(crate) fn begin_drop(
 ) {
     if let Some(upload) = shard.uploads.get_mut(upload_id) {
         upload.dropping += 1;
+        upload.take_hash_back(body);
     }
     let op = shard.cx.begin(*upload_id, OpKind::DropBody { number, place, charge });
     shard.cx.emit(Effect::DropBody { op, body });

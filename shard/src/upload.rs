@@ -73,6 +73,8 @@ pub(crate) struct Hash {
     pub state: Sha256State,
     /// Bytes being hashed beyond `state`.
     pub running_bytes: u64,
+    /// By whoever writes this body, as they come.
+    pub lent_to: Option<BodyId>,
     pub recorded_bytes: u64,
 }
 
@@ -237,7 +239,34 @@ impl Upload {
         let state = recorded.filter(|state| state.bytes_hashed() <= self.placed_bytes);
         let state = state.unwrap_or_default();
         let recorded_bytes = state.bytes_hashed();
-        self.hash = Some(Hash { state, running_bytes: 0, recorded_bytes });
+        self.hash = Some(Hash { state, running_bytes: 0, lent_to: None, recorded_bytes });
+    }
+
+    /// The SHA-256 so far, if these bytes can go on with it while they are in memory: then none of
+    /// them has to be read back.
+    pub(crate) fn lend_hash(
+        &mut self,
+        body: BodyId,
+        offset: u64,
+        bytes: u64,
+    ) -> Option<Box<Sha256State>> {
+        let hash = self.hash.as_mut()?;
+        if hash.running_bytes > 0 || hash.state.bytes_hashed() != offset {
+            return None;
+        }
+        (hash.running_bytes, hash.lent_to) = (bytes, Some(body));
+        Some(Box::new(hash.state.clone()))
+    }
+
+    /// The body has ended, whatever came of it: whether the SHA-256 was lent to it.
+    pub(crate) fn take_hash_back(&mut self, body: BodyId) -> bool {
+        match &mut self.hash {
+            Some(hash) if hash.lent_to == Some(body) => {
+                (hash.running_bytes, hash.lent_to) = (0, None);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Where a chunk's bytes go in the object, if that can be known yet.

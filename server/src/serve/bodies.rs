@@ -11,7 +11,7 @@ use sluice_io::{
         task,
     },
 };
-use sluice_proto::ids::UploadId;
+use sluice_proto::{checksum::Sha256State, ids::UploadId};
 use sluice_shard::{
     Event,
     effect::BodyPlace,
@@ -30,6 +30,9 @@ const TAIL_BYTES_MAX: usize = 4 << 10;
 
 /// A slice shorter than this is copied before it is held in memory: blocks are a megabyte.
 const PINNING_BYTES_MIN: usize = 256 << 10;
+
+/// Whoever hashes looks whether others want the core after so many bytes.
+const HASH_QUANTUM_BYTES: usize = 64 << 10;
 
 enum Order {
     Append(StreamKey, Bytes),
@@ -59,13 +62,22 @@ impl Bodies {
         Self { switch, files, work, sync, open: Rc::default() }
     }
 
-    pub(crate) fn open(&self, body: BodyId, upload_id: UploadId, place: BodyPlace, bytes: u64) {
+    /// `hash`: goes on over the body's bytes.
+    pub(crate) fn open(
+        &self,
+        body: BodyId,
+        upload_id: UploadId,
+        place: BodyPlace,
+        bytes: u64,
+        hash: Option<Box<Sha256State>>,
+    ) {
         let begun = match place {
             BodyPlace::Discard => Body::Discard,
             BodyPlace::Memory => Body::Memory(Vec::new()),
             BodyPlace::Object { .. } | BodyPlace::Spool(_) => {
                 let (orders, todo) = local::queue(PIECES_MAX);
-                let writing = write(self.clone(), upload_id, place, bytes, todo);
+                let writer = Writing { upload_id, place, bytes, hash };
+                let writing = write(self.clone(), writer, todo);
                 task::spawn_local(writing).detach();
                 Body::Task { orders, tail: Tail::default() }
             }
@@ -157,13 +169,24 @@ fn unpinned(bytes: Bytes) -> Bytes {
     if bytes.len() < PINNING_BYTES_MIN { Bytes::copy_from_slice(&bytes) } else { bytes }
 }
 
-async fn write(
-    bodies: Bodies,
+/// Goes on with a SHA-256, and lets others have the core where they want it.
+pub(super) async fn hash_on(state: &mut Sha256State, bytes: &[u8]) {
+    for quantum in bytes.chunks(HASH_QUANTUM_BYTES) {
+        state.update(quantum);
+        task::yield_if_needed().await;
+    }
+}
+
+/// One body that is written.
+struct Writing {
     upload_id: UploadId,
     place: BodyPlace,
     bytes: u64,
-    mut todo: QueueReceiver<Order>,
-) {
+    hash: Option<Box<Sha256State>>,
+}
+
+async fn write(bodies: Bodies, writing: Writing, mut todo: QueueReceiver<Order>) {
+    let Writing { upload_id, place, bytes, mut hash } = writing;
     let mut writer = open_writer(&bodies.files, &upload_id, place, bytes).await;
     let mut failed = None;
     while let Some(order) = todo.recv().await {
@@ -171,6 +194,10 @@ async fn write(
             Order::Append(stream, piece) => {
                 let length = piece.len();
                 if let (Ok(writer), None) = (&mut writer, &failed) {
+                    // First, while the nearest cache has it.
+                    if let Some(state) = &mut hash {
+                        hash_on(state, &piece).await;
+                    }
                     failed = writer.append(piece).await.err();
                 }
                 bodies.switch.release(stream, length);
@@ -193,7 +220,7 @@ async fn write(
         if matches!(place, BodyPlace::Object { .. }) {
             bodies.files.used_partial(&upload_id);
         }
-        let result = ended.map(|()| Outcome::Done);
+        let result = ended.map(|()| hash.map_or(Outcome::Done, Outcome::Hashed));
         bodies.switch.post_here(Event::Done { op, result });
         return;
     }

@@ -7,7 +7,7 @@ use sluice_io::reactor::{
     task,
     timer::{self, Sleep},
 };
-use sluice_shard::{Effect, Event, Shard, keys::StreamKey};
+use sluice_shard::{Effect, Event, Shard, effect::StreamReply, keys::StreamKey};
 
 use super::{
     clock,
@@ -64,11 +64,12 @@ impl Driver {
     fn apply(&mut self, event: Event, effects: &mut Vec<Effect>) {
         let piece = match &event {
             Event::ChunkPiece { stream, bytes } => Some((*stream, bytes.len())),
+            Event::ChunkWhole { open, bytes } => Some((open.stream, bytes.len())),
             _ => None,
         };
         self.shard.borrow_mut().apply(clock::now(), event, effects);
-        if let Some((stream, bytes)) = piece.filter(|&(stream, _)| !is_appended(effects, stream)) {
-            // Its chunk ended before: nobody else gives this window back.
+        if let Some((stream, bytes)) = piece.filter(|&(stream, _)| !is_kept(effects, stream)) {
+            // Its chunk ended before, or keeps nothing: nobody else gives this window back.
             self.switch.release(stream, bytes);
         }
         for effect in effects.drain(..) {
@@ -77,8 +78,14 @@ impl Driver {
     }
 }
 
-fn is_appended(effects: &[Effect], of: StreamKey) -> bool {
-    effects.iter().any(|effect| matches!(effect, Effect::Append { stream, .. } if *stream == of))
+/// By a body, or still by the chunk's reader.
+fn is_kept(effects: &[Effect], of: StreamKey) -> bool {
+    effects.iter().any(|effect| match effect {
+        Effect::Append { stream, .. } | Effect::Stream { stream, reply: StreamReply::Again } => {
+            *stream == of
+        }
+        _ => false,
+    })
 }
 
 /// A timer that is set anew only when its time changes.

@@ -21,7 +21,7 @@ use sluice_shard::{
 };
 
 use super::{
-    bodies::Bodies,
+    bodies::{Bodies, hash_on},
     clock,
     files::Files,
     stores::Stores,
@@ -34,9 +34,6 @@ use crate::{
     metrics::{End, ShardMetrics, Stage, Work},
     store::Loaded,
 };
-
-/// The background hash looks whether others want the core after so many bytes.
-const HASH_QUANTUM_BYTES: usize = 64 << 10;
 
 /// Does what a shard wants done. Clones share it.
 #[derive(Clone)]
@@ -72,8 +69,8 @@ impl Performer {
                 boundary("reply.before");
                 switch.answer(call, result);
             }
-            Effect::OpenBody { body, upload_id, place, bytes } => {
-                bodies.open(body, upload_id, place, bytes);
+            Effect::OpenBody { body, upload_id, place, bytes, hash } => {
+                bodies.open(body, upload_id, place, bytes, hash);
             }
             Effect::Append { body, stream, bytes } => bodies.append(body, stream, bytes),
             Effect::CloseBody { op, body } => {
@@ -271,10 +268,7 @@ impl Performer {
         let file = self.0.files.readable(record).await?;
         let mut reader = RangeReader::new(file, state.bytes_hashed(), bytes);
         while let Some(block) = reader.next().await? {
-            for quantum in block.chunks(HASH_QUANTUM_BYTES) {
-                state.update(quantum);
-                task::yield_if_needed().await;
-            }
+            hash_on(&mut state, &block).await;
         }
         Ok(state)
     }

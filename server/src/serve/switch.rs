@@ -22,6 +22,7 @@ use sluice_proto::error::Refusal;
 use sluice_shard::{
     Event,
     effect::{CallReply, StreamReply},
+    event::ChunkOpen,
     keys::{CallId, StreamKey},
 };
 
@@ -270,6 +271,21 @@ impl ReaderHandle {
         }
         let event = Event::ChunkPiece { stream: self.key, bytes };
         self.switch.post(owner, Message::Event(event));
+    }
+
+    /// Hands a chunk to its owner, on this shard, that came whole with its header.
+    pub(crate) fn hand_over_whole(&self, open: ChunkOpen, bytes: bytes::Bytes) {
+        if let Some(reader) = self.switch.0.readers.borrow_mut().get_mut(&self.key) {
+            reader.held_bytes += bytes.len();
+        }
+        self.switch.post_here(Event::ChunkWhole { open: Box::new(open), bytes });
+    }
+
+    /// The owner gave all of it back unread.
+    pub(crate) fn take_back(&self) {
+        if let Some(reader) = self.switch.0.readers.borrow_mut().get_mut(&self.key) {
+            reader.held_bytes = 0;
+        }
     }
 
     /// The owner's next word on the chunk.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use sluice_proto::{
-    checksum::{Crc32c, Crc64Nvme},
+    checksum::{Crc32c, Crc64Nvme, Sha256State},
     error::{Reason, Refusal},
     grpc::ChunkChecks,
     ids::{ChunkCount, DriveId, Filename, NodeId, StoreId, UploadId},
@@ -40,6 +40,8 @@ pub(super) struct Rig {
     /// How often what a body held was freed.
     pub freed: usize,
     bodies: BTreeMap<BodyId, (UploadId, BodyPlace, Vec<u8>)>,
+    /// SHA-256s that go on over bodies.
+    hashes: BTreeMap<BodyId, Box<Sha256State>>,
     spool: BTreeMap<(u32, u64), Vec<u8>>,
     /// Reading an upload takes its time; else it is done at once.
     pub holds_loads: bool,
@@ -138,6 +140,7 @@ impl Rig {
             segments_removed: Vec::new(),
             freed: 0,
             bodies: BTreeMap::new(),
+            hashes: BTreeMap::new(),
             spool: BTreeMap::new(),
             holds_loads: false,
             next: 0,
@@ -151,6 +154,7 @@ impl Rig {
         self.shard = Shard::new(config);
         self.held.clear();
         self.bodies.clear();
+        self.hashes.clear();
         let open = self
             .stored
             .values()
@@ -174,7 +178,8 @@ impl Rig {
             Effect::Reply { call, result } => {
                 assert!(self.replies.insert(call, result).is_none(), "answered once");
             }
-            Effect::OpenBody { body, upload_id, place, .. } => {
+            Effect::OpenBody { body, upload_id, place, hash, .. } => {
+                self.hashes.extend(hash.map(|hash| (body, hash)));
                 self.bodies.insert(body, (upload_id, place, Vec::new()));
             }
             Effect::Append { body, bytes, .. } => {
@@ -236,8 +241,18 @@ impl Rig {
                 let stored = self.stored.get(&upload_id).cloned();
                 return (op, Outcome::Loaded(stored.map(Box::new)));
             }
-            Effect::CloseBody { body, .. } => self.close(body),
-            Effect::DropBody { body, .. } => drop(self.bodies.remove(&body).expect("it was open")),
+            Effect::CloseBody { body, .. } => {
+                let hash = self.hashes.remove(&body).map(|mut hash| {
+                    hash.update(&self.bodies[&body].2);
+                    hash
+                });
+                self.close(body);
+                return (op, hash.map_or(Outcome::Done, Outcome::Hashed));
+            }
+            Effect::DropBody { body, .. } => {
+                self.hashes.remove(&body);
+                drop(self.bodies.remove(&body).expect("it was open"));
+            }
             Effect::Place { upload_id, from, offset, bytes, .. } => {
                 let data = match from {
                     PlaceFrom::Spool(extent) => {
@@ -339,7 +354,22 @@ impl Rig {
     /// Sends a chunk's header.
     pub(super) fn open(&mut self, upload_id: UploadId, send: &Send) -> StreamKey {
         let stream = StreamKey(self.fresh());
-        self.event(Event::ChunkOpen(Box::new(ChunkOpen {
+        let open = self.opening(stream, upload_id, send);
+        self.event(Event::ChunkOpen(open));
+        stream
+    }
+
+    /// Sends a chunk that comes whole with its header.
+    pub(super) fn whole(&mut self, upload_id: UploadId, send: &Send) -> StreamKey {
+        let stream = StreamKey(self.fresh());
+        let open = self.opening(stream, upload_id, send);
+        let bytes = Bytes::copy_from_slice(&send.data);
+        self.event(Event::ChunkWhole { open, bytes });
+        stream
+    }
+
+    fn opening(&self, stream: StreamKey, upload_id: UploadId, send: &Send) -> Box<ChunkOpen> {
+        Box::new(ChunkOpen {
             stream,
             tenant: "t".to_owned(),
             upload_id,
@@ -349,8 +379,7 @@ impl Rig {
             checks: send.checks,
             data_bytes: send.data.len() as u64,
             end_wait_until_ms: send.end_wait.then_some(self.now.mono_ms + WAIT_MS),
-        })));
-        stream
+        })
     }
 
     /// Sends a chunk's bytes, in two pieces.
@@ -378,7 +407,7 @@ impl Rig {
         match self.told.get(&stream)?.last()? {
             StreamReply::Acked(ack) => Some(Ok(*ack)),
             StreamReply::Refused(refusal) => Some(Err(refusal.reason)),
-            StreamReply::Granted { .. } | StreamReply::Parked => None,
+            StreamReply::Granted { .. } | StreamReply::Parked | StreamReply::Again => None,
         }
     }
 

@@ -30,7 +30,9 @@ pub(crate) struct Chunk {
 
 pub(crate) struct Sending {
     pub chunk: Chunk,
+    tenant: String,
     upload: UploadId,
+    end_wait_until_ms: Option<u64>,
     sent_bytes: usize,
     pub granted: bool,
     ended: bool,
@@ -86,25 +88,51 @@ impl Chunk {
     ) -> Option<(StreamKey, Sending)> {
         let end_wait_until_ms =
             self.end_wait.then(|| world.now.mono_ms + world.rng.between(1, 3_000));
-        let early = !self.late;
-        let key = world.open(client, sum_of(&self.data), |stream| ChunkOpen {
-            stream,
+        let is_whole = !self.late
+            && self.cut_at.is_none()
+            && self.body.len() == self.data.len()
+            && world.rng.percent(40);
+        let sum = sum_of(&self.data);
+        let sending = Sending {
+            chunk: self,
             tenant: tenant.to_owned(),
-            upload_id,
-            number: self.number,
-            is_last: self.is_last && early,
-            force: self.force && early,
-            checks: if early { self.checks } else { ChunkChecks::default() },
-            data_bytes: self.data.len() as u64,
+            upload: upload_id,
             end_wait_until_ms,
-        })?;
-        let sending =
-            Sending { chunk: self, upload: upload_id, sent_bytes: 0, granted: false, ended: false };
+            sent_bytes: 0,
+            granted: false,
+            ended: is_whole,
+        };
+        if is_whole {
+            sending.tell_ledger(world);
+        }
+        let whole = is_whole.then(|| Bytes::copy_from_slice(&sending.chunk.body));
+        let key = world.open(client, sum, whole, |stream| sending.opening(stream))?;
         Some((key, sending))
     }
 }
 
 impl Sending {
+    fn opening(&self, stream: StreamKey) -> ChunkOpen {
+        let (chunk, early) = (&self.chunk, !self.chunk.late);
+        ChunkOpen {
+            stream,
+            tenant: self.tenant.clone(),
+            upload_id: self.upload,
+            number: chunk.number,
+            is_last: chunk.is_last && early,
+            force: chunk.force && early,
+            checks: if early { chunk.checks } else { ChunkChecks::default() },
+            data_bytes: chunk.data.len() as u64,
+            end_wait_until_ms: self.end_wait_until_ms,
+        }
+    }
+
+    /// It couldn't be taken whole: opens it as any other.
+    pub(crate) fn again(&mut self, world: &mut World, key: StreamKey) {
+        assert!(std::mem::take(&mut self.ended), "only what came whole is asked for again");
+        world.go_on(key, Event::ChunkOpen(Box::new(self.opening(key))));
+    }
+
     /// Sends the next piece, or the end. `false`: the client is gone.
     pub(crate) fn go_on(&mut self, world: &mut World, key: StreamKey) -> bool {
         let gone = match self.chunk.cut_at {
@@ -133,15 +161,19 @@ impl Sending {
     }
 
     fn end(&mut self, world: &mut World, key: StreamKey) {
-        let Chunk { number, ref data, ref body, is_last, force, checks, .. } = self.chunk;
+        let Chunk { is_last, force, checks, .. } = self.chunk;
         if let Some(owed) = world.streams.get_mut(&key) {
             owed.is_last = is_last;
         }
+        self.tell_ledger(world);
+        world.go_on(key, Event::ChunkEnd { stream: key, is_last, force, checks });
+    }
+    fn tell_ledger(&self, world: &mut World) {
+        let Chunk { number, ref data, ref body, force, checks, .. } = self.chunk;
         // Without sums only the length is looked at.
         let passes = !world.plan.config.crc && checks.sha256.is_none() && data.len() == body.len();
         if data == body || passes {
             world.stores.ledger.sent(self.upload, number, data, force);
         }
-        world.go_on(key, Event::ChunkEnd { stream: key, is_last, force, checks });
     }
 }

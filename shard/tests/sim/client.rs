@@ -133,6 +133,12 @@ impl Client {
                     }
                 }
                 StreamReply::Parked => {}
+                StreamReply::Again => {
+                    if let Some(mut sending) = self.streams.remove(&key) {
+                        sending.again(world, key);
+                        self.streams.insert(key, sending);
+                    }
+                }
                 StreamReply::Acked(_) => drop(self.streams.remove(&key)),
                 StreamReply::Refused(refusal) => {
                     if let Some(sending) = self.streams.remove(&key) {

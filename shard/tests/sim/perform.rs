@@ -1,6 +1,9 @@
 //! What becomes of an effect: when it happens, whether, and what the shard is told.
 
-use sluice_proto::ids::{StoreId, UploadId};
+use sluice_proto::{
+    checksum::Sha256State,
+    ids::{StoreId, UploadId},
+};
 use sluice_shard::{
     Effect, Event,
     config::{Objects, Spool},
@@ -30,6 +33,8 @@ pub(crate) struct Body {
     pub place: BodyPlace,
     pub bytes: u64,
     pub data: Vec<u8>,
+    /// Goes on over them.
+    pub hash: Option<Box<Sha256State>>,
     /// So many are on disk.
     pub landed: usize,
 }
@@ -50,8 +55,10 @@ impl World {
         match effect {
             Effect::Stream { stream, reply } => self.tell(stream, reply),
             Effect::Reply { call, result } => self.answer(call, result),
-            Effect::OpenBody { body, upload_id, place, bytes } => {
-                self.open_body(life, body, upload_id, place, bytes);
+            Effect::OpenBody { body, upload_id, place, bytes, hash } => {
+                let data = Vec::new();
+                let opened = Body { upload: upload_id, place, bytes, data, hash, landed: 0 };
+                self.open_body(life, body, opened);
             }
             Effect::Append { body, bytes, .. } => {
                 let node = self.node(life).expect("it is alive");
@@ -66,20 +73,13 @@ impl World {
         }
     }
 
-    fn open_body(
-        &mut self,
-        life: u64,
-        body: BodyId,
-        upload: UploadId,
-        place: BodyPlace,
-        bytes: u64,
-    ) {
-        match place {
+    fn open_body(&mut self, life: u64, body: BodyId, opened: Body) {
+        match opened.place {
             BodyPlace::Object { offset } => {
-                let range = offset..offset + bytes;
-                self.disk.begin_write(Writer::Body(life, body), upload, range);
+                let range = offset..offset + opened.bytes;
+                self.disk.begin_write(Writer::Body(life, body), opened.upload, range);
             }
-            BodyPlace::Spool(extent) => self.disk.open_extent(upload.store(), extent),
+            BodyPlace::Spool(extent) => self.disk.open_extent(opened.upload.store(), extent),
             BodyPlace::Memory => {
                 let config = &self.plan.config;
                 assert!(config.spool == Spool::Memory || config.discards_whole);
@@ -87,7 +87,6 @@ impl World {
             BodyPlace::Discard => {}
         }
         let node = self.node(life).expect("it is alive");
-        let opened = Body { upload, place, bytes, data: Vec::new(), landed: 0 };
         assert!(node.bodies.insert(body, opened).is_none());
     }
 
@@ -186,7 +185,7 @@ impl World {
     pub(crate) fn perform(&mut self, life: u64, effect: Effect, fate: Fate) -> Option<Outcome> {
         let happens = fate != Fate::Fails;
         match effect {
-            Effect::CloseBody { body, .. } => self.close_body(life, body, fate),
+            Effect::CloseBody { body, .. } => return self.close_body(life, body, fate),
             Effect::DropBody { body, .. } => {
                 self.land_some(life, body);
                 self.end_body(life, body);
@@ -238,10 +237,14 @@ impl World {
         }
     }
 
-    fn close_body(&mut self, life: u64, id: BodyId, fate: Fate) {
-        let body = &self.node(life).expect("it is alive").bodies[&id];
+    fn close_body(&mut self, life: u64, id: BodyId, fate: Fate) -> Option<Outcome> {
+        let body = self.node(life).expect("it is alive").bodies.get_mut(&id).expect("it is open");
         assert_eq!(body.data.len() as u64, body.bytes, "closed when whole");
         let place = body.place;
+        let hash = body.hash.take().map(|mut hash| {
+            hash.update(&body.data);
+            Outcome::Hashed(hash)
+        });
         if fate == Fate::Fails {
             self.land_some(life, id);
         } else {
@@ -250,6 +253,7 @@ impl World {
         if place != BodyPlace::Memory || fate != Fate::Happens {
             self.end_body(life, id);
         }
+        hash
     }
 
     fn end_body(&mut self, life: u64, id: BodyId) {

@@ -1,5 +1,6 @@
 //! How clients reach the shards: through whoever owns the upload.
 
+use bytes::Bytes;
 use sluice_proto::ids::{StoreId, UploadId};
 use sluice_shard::{
     Event,
@@ -51,11 +52,13 @@ impl World {
         }
     }
 
-    /// Begins to send a chunk; `sum` is of what the client says that it sends.
+    /// Begins to send a chunk; `sum` is of what the client says that it sends. With `whole` all of
+    /// it is there at once.
     pub(crate) fn open(
         &mut self,
         client: usize,
         sum: (u64, u64),
+        whole: Option<Bytes>,
         open: impl FnOnce(StreamKey) -> ChunkOpen,
     ) -> Option<StreamKey> {
         let key = StreamKey(self.fresh());
@@ -64,7 +67,12 @@ impl World {
         let ChunkOpen { upload_id: upload, number, is_last, .. } = open;
         let owed = Owed { client, life, upload, number, sum, is_last };
         self.streams.insert(key, owed);
-        self.apply(life, Event::ChunkOpen(Box::new(open)));
+        let open = Box::new(open);
+        let event = match whole {
+            Some(bytes) => Event::ChunkWhole { open, bytes },
+            None => Event::ChunkOpen(open),
+        };
+        self.apply(life, event);
         Some(key)
     }
 

@@ -84,6 +84,11 @@ impl Inflow {
         self.held_bytes -= bytes;
     }
 
+    /// It wasn't: so much is ours again.
+    pub(super) fn taken_back(&mut self, bytes: usize) {
+        self.held_bytes += bytes;
+    }
+
     /// See [`EdgeBody::releaser`].
     pub(super) fn releaser(&self) -> Releaser {
         self.body.releaser()

@@ -26,6 +26,7 @@ use super::{
     inflow::{Inflow, Part, Source},
     not_one_message,
     rate::{RateWatch, too_slow},
+    whole_chunk::WholeChunk,
 };
 use crate::{
     metrics::{ChunkResult, Level, Stage},
@@ -54,7 +55,7 @@ pub(super) enum Ends {
 pub(super) struct Intake<'a> {
     service: &'a Service,
     reader: ReaderHandle,
-    owner: u16,
+    target: Target,
     header: ChunkHeader,
     ends: Ends,
     granted: bool,
@@ -80,31 +81,56 @@ impl<'a> Intake<'a> {
         target: Target,
         ends: Ends,
     ) -> Result<Self, Refusal> {
-        let checks = header.checks()?;
-        let Target { owner, upload_id, number } = target;
-        let reader = service.switch.open_reader(inflow.releaser());
-        if owner != service.shard {
+        let intake = Self::new(service, inflow, header, target, ends);
+        if target.owner != service.shard {
             service.metrics.chunk_misrouted();
         }
-        let open = ChunkOpen {
-            stream: reader.key(),
-            tenant: TENANT.to_owned(),
-            upload_id,
-            number,
-            is_last: header.is_last,
-            force: header.force,
-            checks,
-            data_bytes: header.data_bytes,
-            end_wait_until_ms: match ends {
-                Ends::WithTheStream(until_ms) => until_ms,
-                Ends::BeforeOthers => None,
-            },
-        };
-        service.switch.post(owner, Message::Event(Event::ChunkOpen(Box::new(open))));
-        Ok(Self {
+        let open = Event::ChunkOpen(Box::new(intake.opening()?));
+        service.switch.post(target.owner, Message::Event(open));
+        Ok(intake)
+    }
+
+    /// Brings a chunk that is here whole to its owner, on this shard, and waits for the answer.
+    pub(super) async fn run_whole(
+        service: &'a Service,
+        inflow: &mut Inflow,
+        header: ChunkHeader,
+        target: Target,
+        ends: Ends,
+        mut chunk: WholeChunk,
+    ) -> Result<ChunkAck, Failed> {
+        let mut intake = Self::new(service, inflow, header, target, ends);
+        let opening = intake.opening()?;
+        inflow.grant(0)?;
+        let bytes = chunk.data().len();
+        inflow.handed_over(bytes);
+        intake.reader.hand_over_whole(opening, chunk.data());
+        (intake.handed_bytes, intake.settled) = (bytes as u64, true);
+        let reply = poll_fn(|cx| intake.reader.poll_reply(cx)).await;
+        if reply == StreamReply::Again {
+            intake.reader.take_back();
+            inflow.taken_back(bytes);
+            (intake.handed_bytes, intake.settled) = (0, false);
+            let open = Event::ChunkOpen(Box::new(intake.opening()?));
+            service.switch.post_here(open);
+            return intake.run(inflow, &mut chunk).await;
+        }
+        service.metrics.received(bytes as u64);
+        inflow.give_back();
+        Ok(intake.take_answer(reply)?)
+    }
+
+    fn new(
+        service: &'a Service,
+        inflow: &Inflow,
+        header: ChunkHeader,
+        target: Target,
+        ends: Ends,
+    ) -> Self {
+        Self {
             service,
-            reader,
-            owner,
+            reader: service.switch.open_reader(inflow.releaser()),
+            target,
             header,
             ends,
             granted: false,
@@ -115,6 +141,25 @@ impl<'a> Intake<'a> {
             handed_bytes: 0,
             watch: RateWatch::new(),
             began_us: timer::now_us(),
+        }
+    }
+
+    /// What the owner is told first.
+    fn opening(&self) -> Result<ChunkOpen, Refusal> {
+        let header = &self.header;
+        Ok(ChunkOpen {
+            stream: self.reader.key(),
+            tenant: TENANT.to_owned(),
+            upload_id: self.target.upload_id,
+            number: self.target.number,
+            is_last: header.is_last,
+            force: header.force,
+            checks: header.checks()?,
+            data_bytes: header.data_bytes,
+            end_wait_until_ms: match self.ends {
+                Ends::WithTheStream(until_ms) => until_ms,
+                Ends::BeforeOthers => None,
+            },
         })
     }
 
@@ -149,8 +194,12 @@ impl<'a> Intake<'a> {
     /// The owner's answer to a chunk that was received whole.
     pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<ChunkAck, Refusal>> {
         let reply = ready!(self.reader.poll_reply(cx));
+        Poll::Ready(self.take_answer(reply))
+    }
+
+    fn take_answer(&mut self, reply: StreamReply) -> Result<ChunkAck, Refusal> {
         self.answered = true;
-        Poll::Ready(match reply {
+        match reply {
             StreamReply::Acked(ack) => {
                 self.count_ack(&ack);
                 Ok(ack)
@@ -160,7 +209,7 @@ impl<'a> Intake<'a> {
                 Err(refusal)
             }
             other => unreachable!("a chunk that is whole was told {other:?}"),
-        })
+        }
     }
 
     fn poll_receive(
@@ -228,6 +277,7 @@ impl<'a> Intake<'a> {
                 self.answered = true;
                 return Ok(Some(ack));
             }
+            StreamReply::Again => unreachable!("it was opened as any other"),
             StreamReply::Refused(refusal) => {
                 self.answered = true;
                 return Err(refusal.into());
@@ -246,7 +296,7 @@ impl<'a> Intake<'a> {
                     self.handed_bytes += bytes.len() as u64;
                     inflow.handed_over(bytes.len());
                     self.service.metrics.received(bytes.len() as u64);
-                    self.reader.hand_over(self.owner, bytes);
+                    self.reader.hand_over(self.target.owner, bytes);
                 }
                 Part::End(trailer) => {
                     self.trailer = Some(trailer);
@@ -268,7 +318,7 @@ impl<'a> Intake<'a> {
         let checks = self.header.checks()?;
         let event = Event::ChunkEnd { stream: self.reader.key(), is_last, force, checks };
         self.settled = true;
-        self.service.switch.post(self.owner, Message::Event(event));
+        self.service.switch.post(self.target.owner, Message::Event(event));
         Ok(())
     }
 
@@ -316,7 +366,7 @@ impl Drop for Intake<'_> {
     fn drop(&mut self) {
         if !self.answered {
             let event = Event::ChunkCut { stream: self.reader.key() };
-            self.service.switch.post(self.owner, Message::Event(event));
+            self.service.switch.post(self.target.owner, Message::Event(event));
         }
     }
 }

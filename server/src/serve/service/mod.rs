@@ -18,6 +18,7 @@ mod upload_chunk;
 mod upload_chunks;
 mod uploads;
 mod view;
+mod whole_chunk;
 
 use std::{
     cell::OnceCell,
@@ -231,13 +232,16 @@ async fn dispatch(
             return tell(service, reply, answered).await;
         }
         Method::InitiateUpload => {
+            // Boxed, as all but the most frequent: every call's task is as large as its largest way.
             let work = initiate::initiate(service, &call, &mut inflow);
-            let answered = until_gone(reply, work).await;
+            let answered = Box::pin(until_gone(reply, work)).await;
             return tell(service, reply, answered).await;
         }
-        Method::UploadChunks => upload_chunks::upload_chunks(service, inflow, reply).await,
+        Method::UploadChunks => {
+            Box::pin(upload_chunks::upload_chunks(service, inflow, reply)).await
+        }
         Method::StreamUploadProgress => {
-            progress::stream_upload_progress(service, &call, inflow, reply).await
+            Box::pin(progress::stream_upload_progress(service, &call, inflow, reply)).await
         }
         Method::CompleteUpload
         | Method::AbortUpload
@@ -249,11 +253,11 @@ async fn dispatch(
         | Method::GetDrive
         | Method::ListDrives => {
             head.extensions.insert(call);
-            service.generated().serve_unary(head, inflow, reply).await
+            Box::pin(service.generated().serve_unary(head, inflow, reply)).await
         }
         // Generated code would tell the code alone.
         Method::Other if head.uri.path().starts_with(PACKAGE) => Err(unknown_method().into()),
-        Method::Other => service.generated().serve(head, inflow, reply).await,
+        Method::Other => Box::pin(service.generated().serve(head, inflow, reply)).await,
     };
     match served {
         Ok(code) => code,

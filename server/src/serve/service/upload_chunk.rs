@@ -13,6 +13,7 @@ use super::{
     inflow::{Inflow, Part, Source, read_head},
     intake::{Ends, Intake, Target},
     not_one_message, view,
+    whole_chunk::WholeChunk,
 };
 
 /// A message's length is four bytes, so no chunk is longer. The owner judges by its own limit.
@@ -60,8 +61,17 @@ pub(super) async fn upload_chunk(
     let owner = service.owner(&upload_id)?;
     let target = Target { owner, upload_id, number: number.get() };
     let ends = Ends::WithTheStream(Some(call.wait_until_ms()));
-    let mut intake = Intake::begin(service, inflow, header, target, ends)?;
-    let ack = intake.run(inflow, &mut decoder).await?;
+    let whole = match owner == service.shard {
+        true => WholeChunk::take(&mut decoder, inflow, header.data_bytes).await?,
+        false => None,
+    };
+    let ack = match whole {
+        Some(chunk) => Intake::run_whole(service, inflow, header, target, ends, chunk).await?,
+        None => {
+            let mut intake = Intake::begin(service, inflow, header, target, ends)?;
+            intake.run(inflow, &mut decoder).await?
+        }
+    };
     Ok(frame_reply(&response(service, ack)))
 }
 
