@@ -89,8 +89,8 @@ fn commit(
     let chunk = ChunkRecord {
         attempt: old.map_or(0, |old| old.attempt + 1),
         bytes: open.data_bytes,
-        crc64nvme: stream.crc64nvme.value(),
-        crc32c: stream.crc32c.value(),
+        crc64nvme: stream.sums.crc64nvme(),
+        crc32c: stream.sums.crc32c(),
         sha256: open.checks.sha256.map(Box::new),
         place: match place {
             BodyPlace::Object { .. } => ChunkPlace::Object,

@@ -1,7 +1,7 @@
 //! One chunk while it comes in: what it holds, and how it gives that back.
 
 use sluice_proto::{
-    checksum::{Crc32c, Crc64Nvme, Sha256State},
+    checksum::{ChunkSums, Sha256State},
     error::Refusal,
     ids::UploadId,
 };
@@ -17,16 +17,13 @@ use crate::{
     shard::Shard,
 };
 
-const SUM_STRETCH_BYTES: usize = 16 << 10;
-
 /// A chunk on its way in.
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub open: ChunkOpen,
     pub phase: Phase,
     pub received_bytes: u64,
-    pub crc32c: Crc32c,
-    pub crc64nvme: Crc64Nvme,
+    pub sums: ChunkSums,
     pub sha256: Option<Sha256State>,
     pub charge: Option<Charge>,
     /// Its reader is gone: nothing is answered.
@@ -56,8 +53,7 @@ impl Stream {
             open,
             phase: Phase::Waiting,
             received_bytes: 0,
-            crc32c: Crc32c::new(),
-            crc64nvme: Crc64Nvme::new(),
+            sums: ChunkSums::new(),
             charge: None,
             cut: false,
         }
@@ -74,10 +70,8 @@ impl Stream {
     }
 
     fn sum(&mut self, bytes: &[u8], crc: bool) {
-        // Both sums over a stretch that the nearest cache still has when the second one reads it.
-        for stretch in bytes.chunks(SUM_STRETCH_BYTES).filter(|_| crc) {
-            self.crc32c.update(stretch);
-            self.crc64nvme.update(stretch);
+        if crc {
+            self.sums.update(bytes);
         }
         if let Some(sha256) = &mut self.sha256 {
             sha256.update(bytes);
@@ -90,10 +84,10 @@ impl Stream {
             return Err(Refusal::invalid("data", "fewer bytes came than the header said"));
         }
         let checks = &self.open.checks;
-        if checks.crc32c.is_some_and(|sum| sum != self.crc32c.value()) {
+        if checks.crc32c.is_some_and(|sum| sum != self.sums.crc32c()) {
             return Err(refuse::checksum_mismatch("crc32c"));
         }
-        if checks.crc64nvme.is_some_and(|sum| sum != self.crc64nvme.value()) {
+        if checks.crc64nvme.is_some_and(|sum| sum != self.sums.crc64nvme()) {
             return Err(refuse::checksum_mismatch("crc64nvme"));
         }
         match (checks.sha256, self.sha256.take()) {
@@ -110,8 +104,8 @@ impl Stream {
 
     pub(crate) fn matches(&self, old: &ChunkRecord) -> bool {
         old.bytes == self.open.data_bytes
-            && old.crc32c == self.crc32c.value()
-            && old.crc64nvme == self.crc64nvme.value()
+            && old.crc32c == self.sums.crc32c()
+            && old.crc64nvme == self.sums.crc64nvme()
     }
 }
 
