@@ -39,5 +39,7 @@ fn log() {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(colours)
+        // It would tell of them on stderr, and die of it where that is a file on a full disk.
+        .log_internal_errors(false)
         .init();
 }
