@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"compress/zlib"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -196,14 +200,39 @@ func (t *tally) tell(notes []string) (string, error) {
 		from *hdrhistogram.Histogram
 		to   *string
 	}{{t.ack, &t.counts.Ack}, {t.endingAck, &t.counts.EndingAck}, {t.upload, &t.counts.Upload}} {
-		encoded, err := each.from.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+		encoded, err := encode(each.from)
 		if err != nil {
 			return "", err
 		}
-		*each.to = string(encoded)
+		*each.to = encoded
 	}
 	line, err := json.Marshal(t.counts)
 	return string(line), err
+}
+
+// encode writes a histogram as V2 in base64, uncompressed. This library says that its counts are
+// moved by one place, which they aren't, and others don't read that; so the field is made 0.
+func encode(histogram *hdrhistogram.Histogram) (string, error) {
+	encoded, err := histogram.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+	if err != nil {
+		return "", err
+	}
+	compressed, err := base64.StdEncoding.DecodeString(string(encoded))
+	if err != nil {
+		return "", err
+	}
+	// Before what is compressed stand a cookie and a length, each of 4 bytes.
+	reader, err := zlib.NewReader(bytes.NewReader(compressed[8:]))
+	if err != nil {
+		return "", err
+	}
+	plain, err := io.ReadAll(reader)
+	if err != nil {
+		return "", err
+	}
+	// After the same two in the plain form.
+	copy(plain[8:12], []byte{0, 0, 0, 0})
+	return base64.StdEncoding.EncodeToString(plain), nil
 }
 
 func record(histogram *hdrhistogram.Histogram, us int64) {
