@@ -1,5 +1,5 @@
 # Everything a developer runs. Each target says what it does before it does it.
-.PHONY: run build test beating bench bench-tools check fmt clippy doc deny shellcheck tuning preflight proto test-tools fuzz
+.PHONY: run build test beating bench bench-micro bench-tools instructions check fmt clippy doc deny shellcheck tuning preflight proto test-tools fuzz
 
 # What the tests build and release does not: the places at which a test lets a server die.
 TEST_FEATURES = --features sluice-server/failpoints
@@ -39,10 +39,21 @@ bench: preflight $(if $(filter $(SUITES_WITH_TOOLS),$(SUITE)),bench-tools)
 	@echo "bench: suite $(SUITE); what comes of it lies in bench/out, and report.html shows it"
 	target/release/sluice-bench suite $(SUITE) --out bench/out
 
+# rope, decode, sums, plan, budget, chunks, credit: all of bench/micro/benches.
+MICRO = $(basename $(notdir $(wildcard bench/micro/benches/*.rs)))
+
+bench-micro: preflight
+	@echo "bench-micro: the server's small parts timed by Criterion, each for a moment: $(MICRO)"
+	cargo bench --quiet --profile micro --locked -p sluice-micro $(MICRO:%=--bench %) -- --quick
+
+instructions: preflight
+	@echo "instructions: callgrind counts what the server's small parts take, within 2 % of what is stored"
+	@scripts/instructions
+
 bench-tools:
 	@scripts/bench-tools
 
-check: fmt clippy test proto doc deny shellcheck tuning
+check: fmt clippy test instructions proto doc deny shellcheck tuning
 	@echo "check: all passed"
 
 fmt:

@@ -1,0 +1,7 @@
+//! Uploads through a shard's rules: `sluice_micro::chunks`.
+
+mod measure;
+
+fn main() {
+    measure::measure(sluice_micro::chunks::SCENARIOS);
+}
