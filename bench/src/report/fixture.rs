@@ -216,6 +216,7 @@ fn over_time(runs: &mut Vec<RunResult>, chance: &mut Chance) {
     let repeat = &mut run.repeats[0];
     repeat.outcome.seconds = seconds as f64;
     repeat.outcome.bytes = (4.0e9 * seconds as f64) as u64;
+    repeat.server.as_mut().unwrap().cpu_s = 0.69 * seconds as f64;
     repeat.outcome.series = (0..seconds)
         .map(|at| Second {
             bytes: (4.0e9 * chance.about(1.0, 0.04)) as u64,

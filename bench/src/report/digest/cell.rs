@@ -1,6 +1,7 @@
 //! Which runs are held against each other: those of a group with the same chunks on as many
 //! connections, in the same kind of loop.
 
+use crate::job::Offered;
 use crate::report::digest::RunDigest;
 
 /// Runs that can be compared.
@@ -56,7 +57,7 @@ pub fn cells<'a, 'd>(runs: impl Iterator<Item = &'d RunDigest<'a>>) -> Vec<Cell<
     cells
 }
 
-type Key<'a> = (&'a str, Option<&'a str>, u64, usize, usize, usize, bool, bool);
+type Key<'a> = (&'a str, Option<&'a str>, u64, usize, usize, usize, Option<String>, bool);
 
 fn key<'a>(run: &RunDigest<'a>) -> Key<'a> {
     let load = &run.run.load;
@@ -68,7 +69,11 @@ fn key<'a>(run: &RunDigest<'a>) -> Key<'a> {
         load.connections,
         load.mix.len(),
         load.idle_uploads,
-        run.is_open(),
+        // What is offered, or which part of what each can take.
+        load.offered.as_ref().map(|offered| match offered {
+            Offered::Bytes(size) => format!("{size} a second"),
+            Offered::Of { share, .. } => format!("{share} of what it can take"),
+        }),
         // At rest there is nothing to compare with a load.
         run.run.client == "none",
     )

@@ -1,7 +1,7 @@
 //! Where Sluice loses, found in the figures: nobody is asked.
 
 use crate::report::digest::gap::Gap;
-use crate::report::digest::{Digest, RunDigest, Spread};
+use crate::report::digest::{Cell, Digest, RunDigest, Spread};
 use crate::result::GateResult;
 
 /// A figure in which servers are held against each other.
@@ -52,6 +52,21 @@ pub fn gates_missed<'a>(digest: &Digest<'a>) -> Vec<(&'a GateResult, Option<Gap>
     missed.map(|gate| (gate, Gap::of(gate))).collect()
 }
 
+/// Comparisons that there are in a figure with servers that `rival` picks, lost or not.
+pub fn comparisons<'a>(
+    digest: &Digest<'a>,
+    contest: &Contest,
+    rival: fn(&RunDigest<'a>) -> bool,
+) -> usize {
+    let there = |cell: &Cell<'a, '_>| {
+        let pairs = cell.sluice().flat_map(|sluice| {
+            cell.runs.iter().filter(|run| rival(run)).map(move |run| (sluice, *run))
+        });
+        pairs.filter(|(sluice, other)| times(contest, sluice, other).is_some()).count()
+    };
+    digest.cells().iter().map(there).sum()
+}
+
 /// Every comparison that Sluice lost to a server that `rival` picks, the worst first.
 pub fn beaten<'a, 'd>(
     digest: &'d Digest<'a>,
@@ -74,15 +89,20 @@ fn lost<'a, 'd>(
     sluice: &'d RunDigest<'a>,
     other: &'d RunDigest<'a>,
 ) -> Option<Beaten<'a, 'd>> {
+    let times = times(contest, sluice, other)?;
+    (times.median > 1.0).then_some(Beaten { contest, sluice, other, times })
+}
+
+/// How many times better the other did.
+fn times(contest: &Contest, sluice: &RunDigest<'_>, other: &RunDigest<'_>) -> Option<Spread> {
     // An open loop's throughput is the client's choice.
     if sluice.is_open() && contest.figure == "gb_per_s" {
         return None;
     }
-    let times = match contest.more_is_better {
+    match contest.more_is_better {
         true => other.ratio(sluice, contest.figure),
         false => sluice.ratio(other, contest.figure),
-    }?;
-    (times.median > 1.0).then_some(Beaten { contest, sluice, other, times })
+    }
 }
 
 #[cfg(test)]

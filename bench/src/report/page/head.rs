@@ -47,6 +47,10 @@ pub fn body(digest: &Digest<'_>) -> Markup {
 fn verdict(digest: &Digest<'_>) -> Markup {
     let verdict = digest.verdict();
     let lost = loss::beaten(digest, RunDigest::is_peer).len();
+    let compared: usize = loss::CONTESTS
+        .iter()
+        .map(|contest| loss::comparisons(digest, contest, RunDigest::is_peer))
+        .sum();
     let gates = mark(verdict.gates_met == verdict.gates);
     let runs = mark(verdict.runs_verified == verdict.runs);
     html! {
@@ -67,11 +71,8 @@ fn verdict(digest: &Digest<'_>) -> Markup {
             }
             p {
                 a href="#losses" {
-                    @match lost {
-                        0 => "No peer did better in any comparison",
-                        1 => { b { "1" } " comparison lost to a peer" },
-                        n => { b { (n) } " comparisons lost to peers" },
-                    }
+                    @if compared == 0 { "No comparison with a peer" }
+                    @else { b { (lost) " of " (compared) } " comparisons lost to a peer" }
                 }
             }
         }

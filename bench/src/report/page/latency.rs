@@ -80,8 +80,9 @@ fn chart(set: &[&RunDigest<'_>], id: String) -> Chart {
     let kind = if set[0].is_open() { "open loop" } else { "closed loop" };
     let group = &set[0].run.group;
     let group = if group.is_empty() { String::new() } else { format!(" · {group}") };
-    let ticks = ["0", "90", "99", "99.9", "99.99"];
-    let ticks = ticks.iter().enumerate().map(|(nines, shown)| (nines as f64, (*shown).to_owned()));
+    let shown = ["50", "90", "99", "99.9", "99.99"];
+    let nines = [2f64.log10(), 1.0, 2.0, 3.0, NINES];
+    let ticks = nines.into_iter().zip(shown.map(str::to_owned));
     Chart {
         id,
         title: format!("{} chunks · {kind}{group}", set[0].run.load.chunk_size),

@@ -54,16 +54,39 @@ fn gates(digest: &Digest<'_>) -> Markup {
     }
 }
 
+/// Rows that are seen before somebody asks for the rest.
+const SHOWN: usize = 12;
+
+/// Figure by figure, the worst first.
 fn comparisons<'a>(digest: &Digest<'a>, rival: fn(&RunDigest<'a>) -> bool, none: &str) -> Markup {
     let beaten = loss::beaten(digest, rival);
     if beaten.is_empty() {
         return html! { p { (none) } };
     }
+    html! {
+        @for contest in loss::CONTESTS {
+            @let lost: Vec<&Beaten<'_, '_>> =
+                beaten.iter().filter(|one| one.contest.figure == contest.figure).collect();
+            @let all = loss::comparisons(digest, contest, rival);
+            @if all > 0 {
+                p.count { b { (contest.label) } ": " (lost.len()) " of " (all) " comparisons lost" }
+            }
+            @if !lost.is_empty() { (rows(&lost[..lost.len().min(SHOWN)])) }
+            @if lost.len() > SHOWN {
+                details {
+                    summary { "The other " (lost.len() - SHOWN) ", by less" }
+                    (rows(&lost[SHOWN..]))
+                }
+            }
+        }
+    }
+}
+
+fn rows(lost: &[&Beaten<'_, '_>]) -> Markup {
     let rows = html! {
         table {
             thead {
                 tr {
-                    th scope="col" { "In" }
                     th scope="col" { "Sluice" }
                     th scope="col" { "Other" }
                     th.n scope="col" { "Sluice has" }
@@ -72,7 +95,7 @@ fn comparisons<'a>(digest: &Digest<'a>, rival: fn(&RunDigest<'a>) -> bool, none:
                     th scope="col" { "Sureness" }
                 }
             }
-            tbody { @for one in &beaten { (row(one)) } }
+            tbody { @for one in lost { (row(one)) } }
         }
     };
     table::boxed("Comparisons that Sluice lost", &rows)
@@ -84,8 +107,7 @@ fn row(beaten: &Beaten<'_, '_>) -> Markup {
     let of = |run: &RunDigest<'_>| table::in_unit(run.spread(figure), unit);
     html! {
         tr {
-            th scope="row" { (beaten.contest.label) }
-            td { (link(beaten.sluice)) }
+            th scope="row" { (link(beaten.sluice)) }
             td { (link(beaten.other)) }
             td.n { (of(beaten.sluice)) }
             td.n { (of(beaten.other)) }

@@ -111,12 +111,12 @@ fn ratios(cell: &Cell<'_, '_>) -> Markup {
                     th scope="col" { "Run" }
                     th scope="col" { "Client" }
                     th.n scope="col" { "GB/s" }
-                    th.n scope="col" { "÷ " (first.run.name) }
+                    th.n scope="col" { "÷ first" }
                     th.n scope="col" { "CPU s/GB" }
-                    th.n scope="col" { "÷ " (first.run.name) }
+                    th.n scope="col" { "÷ first" }
                     th.n scope="col" { "Client CPU s/GB" }
                     th.n scope="col" { "p99 ack ms" }
-                    th.n scope="col" { "÷ " (first.run.name) }
+                    th.n scope="col" { "÷ first" }
                     th.n scope="col" { "Peak memory" }
                 }
             }
@@ -129,7 +129,7 @@ fn ratios(cell: &Cell<'_, '_>) -> Markup {
 fn row(run: &RunDigest<'_>, first: &RunDigest<'_>) -> Markup {
     let of = |figure| table::spread(run.spread(figure));
     let over = |figure| match run.nth == first.nth {
-        true => html! { span.none { "1" } },
+        true => html! { span.none { "first" } },
         false => table::spread(run.ratio(first, figure)),
     };
     html! {

@@ -25,7 +25,7 @@ pub fn in_unit(spread: Option<Spread>, unit: &str) -> Markup {
             None => span.none { "–" },
             Some(spread) => {
                 (shown(spread.median))
-                @if spread.count > 1 {
+                @if spread.low < spread.high {
                     " " small { (shown(spread.low)) "–" (shown(spread.high)) }
                 }
             }

@@ -68,7 +68,7 @@ fn value(spread: Option<Spread>, unit: &str) -> Markup {
             None => "–",
             Some(spread) => {
                 b { (shown(spread.median)) }
-                @if spread.count > 1 {
+                @if spread.low < spread.high {
                     small { " (" (shown(spread.low)) "–" (shown(spread.high)) ")" }
                 }
             }

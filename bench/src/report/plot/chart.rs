@@ -108,14 +108,36 @@ impl Chart {
                 line class="grid" x1="0" x2="100%" y1=(y) y2=(y) {}
                 text class="tick end" x="0" dx="-7" y=(y) dy="4" { (shown) }
             }
-            @for (nth, (tick, shown)) in self.x.ticks.iter().enumerate() {
+            @for (tick, _) in &self.x.ticks {
                 @let x = across(self.x.scale.at(*tick));
                 line class="grid" x1=(x) x2=(x) y1="0" y2=(HEIGHT) {}
+            }
+            @for (nth, (tick, shown)) in self.named().into_iter().enumerate() {
+                @let x = across(self.x.scale.at(*tick));
                 text class=(if nth % 2 == 1 { "tick mid alt" } else { "tick mid" })
                     x=(x) y=(HEIGHT + 16.0) { (shown) }
             }
             text class="axis end" x="100%" y=(HEIGHT + 33.0) { (self.x.label) }
         }
+    }
+
+    /// Ticks across whose names don't run into each other; the last has its name in any case.
+    fn named(&self) -> Vec<&(f64, String)> {
+        const APART: f64 = 0.11;
+        let at = |tick: &(f64, String)| self.x.scale.at(tick.0);
+        let mut named: Vec<&(f64, String)> = Vec::new();
+        for tick in &self.x.ticks {
+            if named.last().is_none_or(|last| at(tick) - at(last) >= APART) {
+                named.push(tick);
+            }
+        }
+        if let (Some(end), Some(last)) = (self.x.ticks.last(), named.last())
+            && end.0 > last.0
+        {
+            named.pop();
+            named.push(end);
+        }
+        named
     }
 
     fn line(&self, line: &Line) -> Markup {
