@@ -29,7 +29,7 @@ pub fn body(digest: &Digest<'_>) -> Markup {
     }
     html! {
         p.lead {
-            "In each place: GB/s (the darker the more), p99 ack, and refusals and lost acks as a \
+            "In each place: GB/s (the stronger the colour, the more), p99 ack, and refusals and lost acks as a \
              part of all tries; above 0.1 % they are marked."
         }
         @for row in &shown {
