@@ -187,7 +187,8 @@ mod tests {
     use super::*;
 
     fn start(script: &str, input: &[u8]) -> Child {
-        let log = std::env::temp_dir().join(format!("sluice-bench-child-{}", std::process::id()));
+        // Its own: tests run side by side.
+        let log = tempfile::NamedTempFile::new().unwrap().into_temp_path();
         let command = ["sh", "-c", script].map(str::to_owned).to_vec();
         let program = Program { command, environment: vec![("WORD".into(), "said".into())] };
         let all = Cpus::allowed().unwrap();

@@ -118,7 +118,8 @@ mod tests {
     use super::*;
 
     fn start(script: &str, drains: bool) -> Result<Server, String> {
-        let log = std::env::temp_dir().join(format!("sluice-bench-server-{}", std::process::id()));
+        // Its own: tests run side by side.
+        let log = tempfile::NamedTempFile::new().unwrap().into_temp_path();
         let command = ["sh", "-c", script].map(str::to_owned).to_vec();
         let program = Program { command, environment: Vec::new() };
         let all = Cpus::allowed().unwrap();
