@@ -27,6 +27,12 @@ pub const SCENARIOS: &[Scenario] = &[
         begin: sha256,
     },
     Scenario {
+        name: "sums_sha256_four",
+        round: "SHA-256 of 16 KiB of each of four uploads",
+        bytes: 4 * PIECE_BYTES as u64,
+        begin: sha256_four,
+    },
+    Scenario {
         name: "sums_combine",
         round: "both CRCs of 16 chunks combined in turn",
         bytes: 0,
@@ -54,6 +60,15 @@ fn sha256() -> Box<dyn FnMut()> {
     let mut state = Sha256State::new();
     Box::new(move || {
         state.update(black_box(&piece));
+    })
+}
+
+fn sha256_four() -> Box<dyn FnMut()> {
+    let piece = pattern(PIECE_BYTES);
+    let mut states = [const { Sha256State::new() }; 4];
+    Box::new(move || {
+        let mut fed = states.each_mut().map(|state| (state, black_box(&piece[..])));
+        Sha256State::update_each(&mut fed);
     })
 }
 
