@@ -37,8 +37,16 @@ pub const FLOOR_BYTES: u64 = 65_535;
 /// The largest window that HTTP/2 allows, bytes.
 pub const WINDOW_BYTES_MAX: u64 = (1 << 31) - 1;
 
-/// The most that [`ConnectionCredit::low_water`] answers, bytes.
-pub const LOW_WATER_BYTES_MAX: u64 = 1 << 20;
+/// The most that [`ConnectionCredit::low_water`] answers where windows are wide, bytes.
+pub const LOW_WATER_BYTES_MAX: u64 = 2 << 20;
+
+/// The most that it answers where a wider mark would leave the peer no window to go on with while
+/// we read, or where many lots would wait at once.
+const LOW_WATER_BYTES: u64 = 1 << 20;
+
+/// What waits for us in all sockets should fit a cache that a few cores share: else summing it takes
+/// longer than the wakes that larger lots save.
+const WAITING_BYTES: u64 = 24 << 20;
 
 /// A peer with less window than this can't send one frame of HTTP/2's default size: it is stuck.
 const STUCK_BYTES: u64 = 16_384;

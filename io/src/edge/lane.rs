@@ -163,7 +163,7 @@ impl Lane {
         let frame_bytes_left = self.splitter.payload_left();
         let wanted = match self.read_bytes < self.wary_until_bytes {
             true => frame_bytes_left.clamp(1, LOW_WATER_BYTES_MAX as usize),
-            false => self.credit.low_water(frame_bytes_left),
+            false => self.credit.low_water(frame_bytes_left, self.shard.calls.get()),
         };
         self.set_low_water_to(wanted);
     }

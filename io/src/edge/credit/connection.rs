@@ -3,7 +3,8 @@
 use std::{cell::RefCell, rc::Rc};
 
 use super::{
-    FLOOR_BYTES, LOW_WATER_BYTES_MAX, STUCK_BYTES, WINDOW_BYTES_MAX, WindowUpdate,
+    FLOOR_BYTES, LOW_WATER_BYTES, LOW_WATER_BYTES_MAX, STUCK_BYTES, WAITING_BYTES,
+    WINDOW_BYTES_MAX, WindowUpdate,
     shard::{ShardCredit, WindowBudgetFull},
     stream::{Arrival, Fund, Phase, Stream},
     streams::{Streams, Totals},
@@ -195,11 +196,14 @@ impl ConnectionCredit {
 
     /// How many bytes must still come, whatever the client does next but leave: the rest of the
     /// frame at hand, or of the granted messages within the credit given. 1 to
-    /// [`LOW_WATER_BYTES_MAX`], fit for SO_RCVLOWAT.
+    /// [`LOW_WATER_BYTES_MAX`], fit for SO_RCVLOWAT. `calls`: those that the shard serves, each of
+    /// which may have so much waiting.
     #[must_use]
-    pub fn low_water(&self, frame_bytes_left: usize) -> usize {
+    pub fn low_water(&self, frame_bytes_left: usize, calls: usize) -> usize {
         let sure = self.streams.totals().coming.min(self.window).max(frame_bytes_left as u64);
-        sure.clamp(1, LOW_WATER_BYTES_MAX) as usize
+        let each = WAITING_BYTES / calls.max(1) as u64;
+        let wide = (self.window / 2).min(each);
+        sure.clamp(1, wide.clamp(LOW_WATER_BYTES, LOW_WATER_BYTES_MAX)) as usize
     }
 
     /// Whether the parked reserve pays for what comes on this stream.

@@ -289,7 +289,7 @@ impl World {
             assert!(peer.window + peer.held() <= ceiling + parked);
             windows += peer.window;
             held += peer.held();
-            let low = peer.credit.low_water(0) as u64;
+            let low = peer.credit.low_water(0, 1) as u64;
             let most: u64 = peer.flows.values().map(|f| f.left.min(f.window)).sum();
             assert!(low == 1 || low <= most.min(peer.window));
         }

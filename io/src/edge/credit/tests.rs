@@ -37,7 +37,7 @@ fn a_message_gets_its_credit_in_one_go_and_the_connection_falls_back_to_its_floo
     connection.grant(1, 10 * MIB).unwrap();
     let increment = 10 * MIB - (F - 1_000);
     assert_eq!(told(&mut connection), [(0, (10 * MIB + 1_000) as u32), (1, increment as u32)]);
-    assert_eq!(connection.low_water(0), MIB as usize);
+    assert_eq!(connection.low_water(0, 1), 2 * MIB as usize);
     for piece in 1..=10 {
         receive(&mut connection, 1, MIB);
         connection.release(1, MIB as usize);
@@ -49,10 +49,26 @@ fn a_message_gets_its_credit_in_one_go_and_the_connection_falls_back_to_its_floo
     connection.release(1, 1_000);
     connection.close(1);
     assert_eq!(told(&mut connection), []);
-    assert_eq!((connection.window_bytes(), connection.low_water(0)), (F, 1));
+    assert_eq!((connection.window_bytes(), connection.low_water(0, 1)), (F, 1));
     assert_eq!((shard.borrow().charged_bytes(), connection.surplus_bytes()), (F, 0));
     drop(connection);
     assert_eq!(shard.borrow().charged_bytes(), 0);
+}
+
+#[test]
+fn lots_shrink_as_calls_grow_and_leave_the_client_window_to_go_on_with() {
+    let (_shard, mut connection) = one(LIMITS);
+    receive(&mut connection, 1, 1_000);
+    connection.grant(1, 10 * MIB).unwrap();
+    told(&mut connection);
+    let lots = [12, 16, 24, 1_000].map(|calls| connection.low_water(0, calls) as u64);
+    assert_eq!(lots, [2 * MIB, 3 * MIB / 2, MIB, MIB]);
+    receive(&mut connection, 1, 7 * MIB);
+    let left = connection.window_bytes();
+    assert!(left < 4 * MIB, "{left}");
+    assert_eq!(connection.low_water(0, 1) as u64, left / 2);
+    receive(&mut connection, 1, 2 * MIB);
+    assert_eq!(connection.low_water(0, 1) as u64, MIB);
 }
 
 #[test]
