@@ -1,7 +1,7 @@
 //! Chunk bodies on their way to where the shard wants them: one task each, which takes the
 //! pieces in order and gives each one's window back when it has left memory.
 
-use std::{cell::RefCell, collections::HashMap, io, rc::Rc};
+use std::{cell::RefCell, collections::HashMap, io, mem::take, rc::Rc};
 
 use bytes::{Bytes, BytesMut};
 use sluice_io::{
@@ -19,7 +19,7 @@ use sluice_shard::{
     keys::{BodyId, OpId, StreamKey},
 };
 
-use super::{files::Files, limits, switch::Switch, work::WorkLog};
+use super::{files::Files, hasher::Hasher, limits, switch::Switch, work::WorkLog};
 use crate::metrics::Work;
 
 /// Pieces of one body that wait for its task: a window's worth of the shortest, and its end.
@@ -30,9 +30,6 @@ const TAIL_BYTES_MAX: usize = 4 << 10;
 
 /// A slice shorter than this is copied before it is held in memory: blocks are a megabyte.
 const PINNING_BYTES_MIN: usize = 256 << 10;
-
-/// Whoever hashes looks whether others want the core after so many bytes.
-const HASH_QUANTUM_BYTES: usize = 64 << 10;
 
 enum Order {
     Append(StreamKey, Bytes),
@@ -52,6 +49,7 @@ pub(crate) struct Bodies {
     switch: Switch,
     files: Files,
     work: WorkLog,
+    hasher: Hasher,
     sync: bool,
     open: Rc<RefCell<HashMap<BodyId, Body>>>,
 }
@@ -59,7 +57,9 @@ pub(crate) struct Bodies {
 impl Bodies {
     /// `sync`: a body is written when it survives a power cut.
     pub(crate) fn new(switch: Switch, files: Files, work: WorkLog, sync: bool) -> Self {
-        Self { switch, files, work, sync, open: Rc::default() }
+        // An ack waits for it.
+        let hasher = Hasher::new(false);
+        Self { switch, files, work, hasher, sync, open: Rc::default() }
     }
 
     /// `hash`: goes on over the body's bytes.
@@ -169,14 +169,6 @@ fn unpinned(bytes: Bytes) -> Bytes {
     if bytes.len() < PINNING_BYTES_MIN { Bytes::copy_from_slice(&bytes) } else { bytes }
 }
 
-/// Goes on with a SHA-256, and lets others have the core where they want it.
-pub(super) async fn hash_on(state: &mut Sha256State, bytes: &[u8]) {
-    for quantum in bytes.chunks(HASH_QUANTUM_BYTES) {
-        state.update(quantum);
-        task::yield_if_needed().await;
-    }
-}
-
 /// One body that is written.
 struct Writing {
     upload_id: UploadId,
@@ -196,7 +188,7 @@ async fn write(bodies: Bodies, writing: Writing, mut todo: QueueReceiver<Order>)
                 if let (Ok(writer), None) = (&mut writer, &failed) {
                     // First, while the nearest cache has it.
                     if let Some(state) = &mut hash {
-                        hash_on(state, &piece).await;
+                        **state = bodies.hasher.hash(take(&mut **state), piece.clone()).await;
                     }
                     failed = writer.append(piece).await.err();
                 }

@@ -10,6 +10,7 @@ mod bodies;
 mod clock;
 mod driver;
 mod files;
+mod hasher;
 mod janitor;
 mod limits;
 mod perform;

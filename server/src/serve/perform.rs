@@ -21,9 +21,10 @@ use sluice_shard::{
 };
 
 use super::{
-    bodies::{Bodies, hash_on},
+    bodies::Bodies,
     clock,
     files::Files,
+    hasher::Hasher,
     stores::Stores,
     switch::Switch,
     work::{Cause, WorkLog},
@@ -43,6 +44,8 @@ pub(crate) struct Inner {
     pub(crate) switch: Switch,
     pub(crate) files: Files,
     pub(crate) bodies: Bodies,
+    /// Of what is read back, which nobody waits for.
+    pub(crate) hasher: Hasher,
     pub(crate) stores: Stores,
     pub(crate) metadata: Database,
     pub(crate) sync: bool,
@@ -268,7 +271,7 @@ impl Performer {
         let file = self.0.files.readable(record).await?;
         let mut reader = RangeReader::new(file, state.bytes_hashed(), bytes);
         while let Some(block) = reader.next().await? {
-            hash_on(&mut state, &block).await;
+            state = self.0.hasher.hash(state, block).await;
         }
         Ok(state)
     }

@@ -28,6 +28,7 @@ use super::{
     bodies::Bodies,
     driver::Driver,
     files::Files,
+    hasher::Hasher,
     janitor, limits,
     perform::{Inner, Performer},
     process::{Order, Process},
@@ -145,6 +146,7 @@ impl Parts {
         let performer = Performer::new(Inner {
             switch: switch.clone(),
             bodies: Bodies::new(switch.clone(), files.clone(), work.clone(), sync),
+            hasher: Hasher::new(true),
             files,
             stores: common.stores.clone(),
             metadata: common.metadata.clone(),
