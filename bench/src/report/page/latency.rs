@@ -47,8 +47,8 @@ pub fn body(digest: &Digest<'_>) -> Markup {
 fn is_about_latency(run: &RunDigest<'_>) -> bool {
     match run.run.series.as_deref() {
         Some("latency") => true,
+        Some("time") | None => run.is_open(),
         Some(_) => false,
-        None => run.is_open(),
     }
 }
 
