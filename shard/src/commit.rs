@@ -6,7 +6,6 @@ use crate::{
     config::Objects,
     context::Context,
     effect::{BodyPlace, Effect, StreamReply},
-    ending,
     event::{Failure, Outcome},
     keys::{BodyId, StreamKey},
     placing,
@@ -28,15 +27,16 @@ pub(crate) fn closed(shard: &mut Shard, key: StreamKey, ended: Result<Outcome, F
     if matches!(place, BodyPlace::Object { .. }) {
         upload.writes.end(number);
     }
-    let (written, was_lent) = (ended.is_ok(), upload.take_hash_back(body));
+    let written = ended.is_ok();
     let result = match &ended {
         Err(Failure::Full) => Err(refuse::spool_full()),
         Err(Failure::Unavailable) => Err(refuse::backend_down()),
         Ok(_) => commit(upload, &mut shard.cx, &stream, place, body),
     };
     let kept = matches!(result, Ok(true));
-    if let (true, true, Ok(Outcome::Hashed(state))) = (kept, was_lent, ended) {
-        ending::hashed_on(upload, &mut shard.cx, *state);
+    match kept {
+        true => upload.close_lent(body),
+        false => upload.take_hash_back(body),
     }
     let charge = stream.charge;
     // With `objects = discard` even what was held whole isn't needed any more.

@@ -86,10 +86,10 @@ pub enum Effect {
         place: BodyPlace,
         /// How many bytes will come.
         bytes: u64,
-        /// The SHA-256 of all before: goes on over these as they come, and
-        /// [`CloseBody`](Self::CloseBody) ends with
-        /// [`Outcome::Hashed`](crate::event::Outcome::Hashed).
-        hash: Option<Box<Sha256State>>,
+        /// The SHA-256 of all before: goes on over these as they come, and once the body is
+        /// closed [`Event::BodyHashed`](crate::Event::BodyHashed) tells how far it came. Nothing
+        /// else waits for that.
+        hash: Option<HashFrom>,
     },
     /// The next bytes of a body. The driver gives the stream its window back when they have left
     /// memory, or are held in [`BodyPlace::Memory`], which was charged whole.
@@ -103,8 +103,7 @@ pub enum Effect {
     },
     /// All bytes were appended: ends when they are as safe as `durability` promises.
     CloseBody {
-        /// Ends with `Outcome::Done` or `Outcome::Hashed`, or a failure after which the body is
-        /// gone.
+        /// Ends with `Outcome::Done`, or a failure after which the body is gone.
         op: OpId,
         /// The body.
         body: BodyId,
@@ -210,6 +209,15 @@ pub enum BodyPlace {
     Memory,
     /// Nowhere.
     Discard,
+}
+
+/// Where the SHA-256 of a body begins.
+#[derive(Debug, PartialEq, Eq)]
+pub enum HashFrom {
+    /// Here: its length is where the body begins.
+    State(Box<Sha256State>),
+    /// At the end of another body of the upload, which was closed and isn't hashed yet.
+    After(BodyId),
 }
 
 /// Where a placed chunk comes from.

@@ -33,6 +33,9 @@ pub(crate) fn advance(upload: &mut Upload, cx: &mut Context) {
     }
     if upload.state() <= State::Completing {
         placing::start_places(upload, cx);
+        while let Some(state) = upload.next_hashed() {
+            hashed_on(upload, cx, state);
+        }
         start_hash(upload, cx);
     }
     if upload.state() == State::Completing
@@ -59,10 +62,10 @@ fn start_hash(upload: &mut Upload, cx: &mut Context) {
     let step_bytes = cx.config.hash_step_bytes;
     let Some(hash) = &mut upload.hash else { return };
     let bytes = (upload.placed_bytes - hash.state.bytes_hashed()).min(step_bytes);
-    if hash.running_bytes > 0 || bytes == 0 {
+    if hash.is_under_way() || bytes == 0 {
         return;
     }
-    hash.running_bytes = bytes;
+    hash.reading_bytes = bytes;
     let op = cx.begin(upload.stored.record.upload_id, OpKind::Hash { bytes });
     emit_hash(upload, cx, op, bytes);
 }
@@ -79,7 +82,7 @@ pub(crate) fn hashed(shard: &mut Shard, upload_id: &UploadId, bytes: u64, outcom
     let open = upload.state() <= State::Completing;
     let hash = upload.hash.as_mut().expect("it was being hashed");
     assert_eq!(state.bytes_hashed(), hash.state.bytes_hashed() + bytes, "hashed the range asked");
-    hash.running_bytes = 0;
+    hash.reading_bytes = 0;
     match open {
         true => hashed_on(upload, &mut shard.cx, *state),
         false => hash.state = *state,
@@ -300,7 +303,7 @@ fn refuse_streams(
 fn try_sweep(upload: &mut Upload, cx: &mut Context) {
     let quiet = upload.dropping == 0
         && upload.copies.is_empty()
-        && upload.hash.as_ref().is_none_or(|hash| hash.running_bytes == 0)
+        && upload.hash.as_ref().is_none_or(|hash| hash.reading_bytes == 0)
         && (upload.streams.is_empty() || upload.state() == State::Completed);
     if !quiet {
         return;

@@ -10,7 +10,7 @@ use sluice_proto::{
 
 use crate::{
     effect::Progress,
-    keys::{CallId, OpId, StreamKey},
+    keys::{BodyId, CallId, OpId, StreamKey},
     record::{StoredUpload, UploadSpec},
 };
 
@@ -131,6 +131,15 @@ pub enum Event {
         op: OpId,
         /// How.
         result: Result<Outcome, Failure>,
+    },
+    /// A body that was closed is hashed.
+    BodyHashed {
+        /// Its upload.
+        upload_id: UploadId,
+        /// Which.
+        body: BodyId,
+        /// The SHA-256 at its end.
+        state: Box<Sha256State>,
     },
     /// [`Shard::next_deadline`](crate::Shard::next_deadline) has passed.
     Tick,

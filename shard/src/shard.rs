@@ -166,6 +166,13 @@ impl Shard {
                 }
             }
             Event::Done { op, result } => self.done(op, result),
+            Event::BodyHashed { upload_id, body, state } => {
+                // It may have ended meanwhile.
+                if let Some(upload) = self.uploads.get_mut(&upload_id) {
+                    upload.body_hashed(body, *state);
+                    self.advance(&upload_id);
+                }
+            }
             Event::Tick => self.tick(),
             Event::Drain => {
                 self.cx.draining = true;

@@ -6,7 +6,7 @@ use sluice_proto::{checksum::Crc64Nvme, checksum::Sha256State, error::Refusal};
 
 use crate::{
     budget::Charge,
-    effect::{ChunkAck, Progress, UploadView},
+    effect::{ChunkAck, HashFrom, Progress, UploadView},
     keys::{BodyId, CallId, StreamKey},
     ranges::Ranges,
     record::{ChunkPlace, Extent, State, StoredUpload, Transition},
@@ -71,11 +71,36 @@ pub(crate) enum Ending {
 #[derive(Debug)]
 pub(crate) struct Hash {
     pub state: Sha256State,
-    /// Bytes being hashed beyond `state`.
-    pub running_bytes: u64,
-    /// By whoever writes this body, as they come.
-    pub lent_to: Option<BodyId>,
+    /// Bytes that are read back beyond `state`.
+    pub reading_bytes: u64,
+    /// Bodies that go on with it as they come, each from where the one before ends.
+    line: VecDeque<Lent>,
     pub recorded_bytes: u64,
+}
+
+/// A body that the SHA-256 goes along with.
+#[derive(Debug)]
+struct Lent {
+    body: BodyId,
+    bytes: u64,
+    /// All of it came and is written, so that nothing but the hash is waited for.
+    is_closed: bool,
+    hashed: Option<Sha256State>,
+}
+
+/// More bodies than this don't go on with one SHA-256: one is hashed while another comes.
+const LINE_MAX: usize = 2;
+
+impl Hash {
+    /// Where it will be once all that is under way is hashed, bytes.
+    pub(crate) fn end(&self) -> u64 {
+        let lent: u64 = self.line.iter().map(|lent| lent.bytes).sum();
+        self.state.bytes_hashed() + self.reading_bytes + lent
+    }
+
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.reading_bytes > 0 || !self.line.is_empty()
+    }
 }
 
 /// One copy from the spool to its place.
@@ -239,34 +264,62 @@ impl Upload {
         let state = recorded.filter(|state| state.bytes_hashed() <= self.placed_bytes);
         let state = state.unwrap_or_default();
         let recorded_bytes = state.bytes_hashed();
-        self.hash = Some(Hash { state, running_bytes: 0, lent_to: None, recorded_bytes });
+        self.hash = Some(Hash { state, reading_bytes: 0, line: VecDeque::new(), recorded_bytes });
     }
 
-    /// The SHA-256 so far, if these bytes can go on with it while they are in memory: then none of
-    /// them has to be read back.
-    pub(crate) fn lend_hash(
-        &mut self,
-        body: BodyId,
-        offset: u64,
-        bytes: u64,
-    ) -> Option<Box<Sha256State>> {
+    /// From where these bytes can go on with the SHA-256 while they are in memory, if they can:
+    /// then none of them has to be read back.
+    ///
+    /// After another body only if that is closed: it must wait for nothing but the hash, as these
+    /// bytes hold their window until they are hashed.
+    pub(crate) fn lend_hash(&mut self, body: BodyId, offset: u64, bytes: u64) -> Option<HashFrom> {
         let hash = self.hash.as_mut()?;
-        if hash.running_bytes > 0 || hash.state.bytes_hashed() != offset {
+        if hash.reading_bytes > 0 || hash.end() != offset || hash.line.len() == LINE_MAX {
             return None;
         }
-        (hash.running_bytes, hash.lent_to) = (bytes, Some(body));
-        Some(Box::new(hash.state.clone()))
+        let from = match hash.line.back() {
+            None => HashFrom::State(Box::new(hash.state.clone())),
+            Some(before) if before.is_closed => HashFrom::After(before.body),
+            Some(_) => return None,
+        };
+        hash.line.push_back(Lent { body, bytes, is_closed: false, hashed: None });
+        Some(from)
     }
 
-    /// The body has ended, whatever came of it: whether the SHA-256 was lent to it.
-    pub(crate) fn take_hash_back(&mut self, body: BodyId) -> bool {
-        match &mut self.hash {
-            Some(hash) if hash.lent_to == Some(body) => {
-                (hash.running_bytes, hash.lent_to) = (0, None);
-                true
-            }
-            _ => false,
+    /// A body that is kept is written.
+    pub(crate) fn close_lent(&mut self, body: BodyId) {
+        let line = self.hash.iter_mut().flat_map(|hash| &mut hash.line);
+        for lent in line.filter(|lent| lent.body == body) {
+            lent.is_closed = true;
         }
+    }
+
+    /// The body comes to nothing, and so does what was hashed of it and after it.
+    pub(crate) fn take_hash_back(&mut self, body: BodyId) {
+        if let Some(hash) = &mut self.hash
+            && let Some(at) = hash.line.iter().position(|lent| lent.body == body)
+        {
+            hash.line.truncate(at);
+        }
+    }
+
+    /// The SHA-256 at a body's end. It is taken once the body is at its place.
+    pub(crate) fn body_hashed(&mut self, body: BodyId, state: Sha256State) {
+        let line = self.hash.iter_mut().flat_map(|hash| &mut hash.line);
+        for lent in line.filter(|lent| lent.body == body) {
+            lent.hashed = Some(state.clone());
+        }
+    }
+
+    /// The SHA-256 as far as bodies took it that are recorded, if one did.
+    pub(crate) fn next_hashed(&mut self) -> Option<Sha256State> {
+        let placed_bytes = self.placed_bytes;
+        let hash = self.hash.as_mut()?;
+        let first = hash.line.front()?;
+        let state = first.hashed.as_ref().filter(|state| state.bytes_hashed() <= placed_bytes)?;
+        let state = state.clone();
+        hash.line.pop_front();
+        Some(state)
     }
 
     /// Where a chunk's bytes go in the object, if that can be known yet.
@@ -342,10 +395,10 @@ impl Upload {
         let shifts = old.bytes != bytes
             && self.stored.record.spec.chunk_size_bytes.is_none()
             && number < self.received.front();
-        let hashed = self.hash.as_ref().is_some_and(|hash| {
-            let end = hash.state.bytes_hashed() + hash.running_bytes;
-            self.offset_of(number).is_some_and(|offset| offset < end)
-        });
+        let hashed = self
+            .hash
+            .as_ref()
+            .is_some_and(|hash| self.offset_of(number).is_some_and(|offset| offset < hash.end()));
         shifts || hashed
     }
 

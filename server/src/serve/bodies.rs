@@ -1,7 +1,7 @@
 //! Chunk bodies on their way to where the shard wants them: one task each, which takes the
 //! pieces in order and gives each one's window back when it has left memory.
 
-use std::{cell::RefCell, collections::HashMap, io, mem::take, rc::Rc};
+use std::{cell::RefCell, collections::HashMap, io, rc::Rc};
 
 use bytes::{Bytes, BytesMut};
 use sluice_io::{
@@ -11,19 +11,27 @@ use sluice_io::{
         task,
     },
 };
-use sluice_proto::{checksum::Sha256State, ids::UploadId};
+use sluice_proto::ids::UploadId;
 use sluice_shard::{
     Event,
-    effect::BodyPlace,
+    effect::{BodyPlace, HashFrom},
     event::Outcome,
     keys::{BodyId, OpId, StreamKey},
 };
 
-use super::{files::Files, hasher::Hasher, limits, switch::Switch, work::WorkLog};
+use super::{
+    files::Files,
+    hasher::Hasher,
+    hashing::{Hashes, Hashing, Window},
+    limits,
+    switch::Switch,
+    work::WorkLog,
+};
 use crate::metrics::Work;
 
 /// Pieces of one body that wait for its task: a window's worth of the shortest, and its end.
-const PIECES_MAX: usize = (limits::STREAM_CEILING_BYTES as usize) / TAIL_BYTES_MAX * 2 + 64;
+pub(super) const PIECES_MAX: usize =
+    (limits::STREAM_CEILING_BYTES as usize) / TAIL_BYTES_MAX * 2 + 64;
 
 /// Pieces shorter than this are joined, so less than this of a body may be held until more comes.
 const TAIL_BYTES_MAX: usize = 4 << 10;
@@ -49,17 +57,22 @@ pub(crate) struct Bodies {
     switch: Switch,
     files: Files,
     work: WorkLog,
-    hasher: Hasher,
+    hashes: Hashes,
     sync: bool,
     open: Rc<RefCell<HashMap<BodyId, Body>>>,
 }
 
 impl Bodies {
     /// `sync`: a body is written when it survives a power cut.
-    pub(crate) fn new(switch: Switch, files: Files, work: WorkLog, sync: bool) -> Self {
-        // An ack waits for it.
-        let hasher = Hasher::new(false);
-        Self { switch, files, work, hasher, sync, open: Rc::default() }
+    pub(crate) fn new(
+        switch: Switch,
+        files: Files,
+        work: WorkLog,
+        hasher: Hasher,
+        sync: bool,
+    ) -> Self {
+        let hashes = Hashes::new(switch.clone(), hasher);
+        Self { switch, files, work, hashes, sync, open: Rc::default() }
     }
 
     /// `hash`: goes on over the body's bytes.
@@ -69,14 +82,15 @@ impl Bodies {
         upload_id: UploadId,
         place: BodyPlace,
         bytes: u64,
-        hash: Option<Box<Sha256State>>,
+        hash: Option<HashFrom>,
     ) {
         let begun = match place {
             BodyPlace::Discard => Body::Discard,
             BodyPlace::Memory => Body::Memory(Vec::new()),
             BodyPlace::Object { .. } | BodyPlace::Spool(_) => {
                 let (orders, todo) = local::queue(PIECES_MAX);
-                let writer = Writing { upload_id, place, bytes, hash };
+                let hashing = hash.map(|from| self.hashes.begin(body, upload_id, from));
+                let writer = Writing { upload_id, place, bytes, hashing };
                 let writing = write(self.clone(), writer, todo);
                 task::spawn_local(writing).detach();
                 Body::Task { orders, tail: Tail::default() }
@@ -128,6 +142,11 @@ impl Bodies {
         }
     }
 
+    /// The shard knows how far this body took the SHA-256.
+    pub(crate) fn forget_hash(&self, body: BodyId) {
+        self.hashes.forget(body);
+    }
+
     pub(crate) fn free_memory(&self, body: BodyId) {
         self.open.borrow_mut().remove(&body);
     }
@@ -174,25 +193,24 @@ struct Writing {
     upload_id: UploadId,
     place: BodyPlace,
     bytes: u64,
-    hash: Option<Box<Sha256State>>,
+    hashing: Option<Hashing>,
 }
 
 async fn write(bodies: Bodies, writing: Writing, mut todo: QueueReceiver<Order>) {
-    let Writing { upload_id, place, bytes, mut hash } = writing;
+    let Writing { upload_id, place, bytes, mut hashing } = writing;
     let mut writer = open_writer(&bodies.files, &upload_id, place, bytes).await;
     let mut failed = None;
     while let Some(order) = todo.recv().await {
         let (op, keep) = match order {
             Order::Append(stream, piece) => {
-                let length = piece.len();
+                let (switch, length) = (bodies.switch.clone(), piece.len());
+                let window = Rc::new(Window { switch, stream, bytes: length });
                 if let (Ok(writer), None) = (&mut writer, &failed) {
-                    // First, while the nearest cache has it.
-                    if let Some(state) = &mut hash {
-                        **state = bodies.hasher.hash(take(&mut **state), piece.clone()).await;
+                    if let Some(hashing) = &hashing {
+                        hashing.piece(piece.clone(), Rc::clone(&window));
                     }
                     failed = writer.append(piece).await.err();
                 }
-                bodies.switch.release(stream, length);
                 continue;
             }
             Order::Close(op) => (op, true),
@@ -212,8 +230,14 @@ async fn write(bodies: Bodies, writing: Writing, mut todo: QueueReceiver<Order>)
         if matches!(place, BodyPlace::Object { .. }) {
             bodies.files.used_partial(&upload_id);
         }
-        let result = ended.map(|()| hash.map_or(Outcome::Done, Outcome::Hashed));
-        bodies.switch.post_here(Event::Done { op, result });
+        let mut hashing = hashing.take().filter(|_| keep && ended.is_ok());
+        if let Some(hashing) = &mut hashing {
+            hashing.begun().await;
+        }
+        bodies.switch.post_here(Event::Done { op, result: ended.map(|()| Outcome::Done) });
+        if let Some(hashing) = hashing {
+            hashing.keep();
+        }
         return;
     }
 }

@@ -17,16 +17,16 @@ use sluice_proto::checksum::Sha256State;
 /// Whoever hashes looks whether others want the core after so many bytes, of all lanes together.
 const QUANTUM_BYTES: usize = 128 << 10;
 
-/// One who hashes: a task while there is something to hash. Clones share it.
-#[derive(Clone)]
+/// One who hashes: a background task while there is something to hash. Clones share it.
+#[derive(Clone, Default)]
 pub(super) struct Hasher(Rc<Inner>);
 
+#[derive(Default)]
 struct Inner {
     /// What waits for a lane, the oldest first. Each asker waits for its answer, so it is bounded by
     /// those who write and read bodies.
     asked: RefCell<VecDeque<Lane>>,
     is_at_work: Cell<bool>,
-    may_be_late: bool,
 }
 
 struct Lane {
@@ -43,12 +43,6 @@ impl Lane {
 }
 
 impl Hasher {
-    /// `may_be_late`: others get most of the core while they want it.
-    pub(super) fn new(may_be_late: bool) -> Self {
-        let (asked, is_at_work) = (RefCell::default(), Cell::new(false));
-        Self(Rc::new(Inner { asked, is_at_work, may_be_late }))
-    }
-
     /// The state after these bytes. They are let go before it answers.
     pub(super) async fn hash(
         &self,
@@ -59,11 +53,7 @@ impl Hasher {
         let lane = Lane { state, bytes: Box::new(bytes), hashed_bytes: 0, answer };
         self.0.asked.borrow_mut().push_back(lane);
         if !self.0.is_at_work.replace(true) {
-            let work = self.clone().work();
-            match self.0.may_be_late {
-                true => task::spawn_background(work).detach(),
-                false => task::spawn_local(work).detach(),
-            }
+            task::spawn_background(self.clone().work()).detach();
         }
         told.await.expect("whoever hashes answers all")
     }
@@ -129,7 +119,7 @@ mod tests {
     #[test]
     fn all_are_answered_whatever_their_lengths_and_however_many() {
         run(async || {
-            let hasher = Hasher::new(false);
+            let hasher = Hasher::default();
             let pieces: Vec<Vec<u8>> = (0..23u8)
                 .map(|nth| vec![nth; usize::from(nth % 7) * 50_000 + usize::from(nth)])
                 .collect();

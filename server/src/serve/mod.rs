@@ -11,6 +11,7 @@ mod clock;
 mod driver;
 mod files;
 mod hasher;
+mod hashing;
 mod janitor;
 mod limits;
 mod perform;

@@ -16,7 +16,7 @@ use sluice_shard::{
     Effect, Event, Shard,
     effect::PlaceFrom,
     event::{Claimed, Failure, Outcome},
-    keys::OpId,
+    keys::{BodyId, OpId},
     record::{Object, State, Transition, UploadRecord, UploadSpec},
 };
 
@@ -44,7 +44,6 @@ pub(crate) struct Inner {
     pub(crate) switch: Switch,
     pub(crate) files: Files,
     pub(crate) bodies: Bodies,
-    /// Of what is read back, which nobody waits for.
     pub(crate) hasher: Hasher,
     pub(crate) stores: Stores,
     pub(crate) metadata: Database,
@@ -59,6 +58,11 @@ pub(crate) struct Inner {
 impl Performer {
     pub(crate) fn new(inner: Inner) -> Self {
         Self(Rc::new(inner))
+    }
+
+    /// The shard knows how far this body took the SHA-256.
+    pub(crate) fn forget_hash(&self, body: BodyId) {
+        self.0.bodies.forget_hash(body);
     }
 
     pub(crate) fn perform(&self, effect: Effect) {

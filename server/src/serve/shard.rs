@@ -143,10 +143,11 @@ impl Parts {
         let shard = Rc::new(RefCell::new(Shard::new(rules)));
         let metrics = Rc::new(ShardMetrics::default());
         let work = WorkLog::new(index, Rc::clone(&metrics));
+        let hasher = Hasher::default();
         let performer = Performer::new(Inner {
             switch: switch.clone(),
-            bodies: Bodies::new(switch.clone(), files.clone(), work.clone(), sync),
-            hasher: Hasher::new(true),
+            bodies: Bodies::new(switch.clone(), files.clone(), work.clone(), hasher.clone(), sync),
+            hasher,
             files,
             stores: common.stores.clone(),
             metadata: common.metadata.clone(),

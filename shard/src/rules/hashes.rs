@@ -115,6 +115,64 @@ fn an_attempt_that_lost_to_another_leaves_the_hash_alone() {
     assert_eq!(sha256(&mut rig, upload), Some(Sha256State::of(&whole)));
 }
 
+/// Sends a chunk and has it written; whether it is acked.
+fn sends(rig: &mut Rig, upload: UploadId, number: u32, is_last: bool) -> bool {
+    let chunk = send(number, &[number as u8; 20]);
+    let chunk = if is_last { chunk.last() } else { chunk };
+    let stream = rig.open(upload, &chunk);
+    rig.body(stream, &chunk);
+    rig.settle_but(reads_back);
+    rig.answer(stream).is_some_and(|answer| answer.is_ok())
+}
+
+#[test]
+fn acks_wait_for_no_hash_but_the_end_does() {
+    let mut rig = Rig::new(config());
+    rig.holds_hashes = true;
+    let upload = rig.upload(hashed());
+    assert!(sends(&mut rig, upload, 0, false));
+    assert!(sends(&mut rig, upload, 1, true));
+    assert_eq!(rig.state(upload), State::Completing);
+    rig.tell_hashes();
+    assert_eq!(settle(&mut rig), 0);
+    assert_eq!(rig.state(upload), State::Completed);
+    let whole = [[0; 20], [1; 20]].concat();
+    assert_eq!(sha256(&mut rig, upload), Some(Sha256State::of(&whole)));
+}
+
+#[test]
+fn what_comes_while_two_bodies_are_to_be_hashed_is_read_back() {
+    let mut rig = Rig::new(config());
+    rig.holds_hashes = true;
+    let upload = rig.upload(hashed());
+    for number in 0..3 {
+        assert!(sends(&mut rig, upload, number, number == 2));
+    }
+    assert!(!rig.held.iter().any(reads_back), "it has to wait for the two");
+    rig.tell_hashes();
+    assert!(settle(&mut rig) > 0);
+    assert_eq!(rig.state(upload), State::Completed);
+    let whole = [[0; 20], [1; 20], [2; 20]].concat();
+    assert_eq!(sha256(&mut rig, upload), Some(Sha256State::of(&whole)));
+}
+
+#[test]
+fn what_is_told_of_a_body_that_came_to_nothing_is_forgotten() {
+    let mut rig = Rig::new(config());
+    rig.holds_hashes = true;
+    let upload = rig.upload(hashed());
+    assert!(sends(&mut rig, upload, 0, false));
+    let lost = rig.open(upload, &send(1, &[9; 20]));
+    rig.event(Event::ChunkCut { stream: lost });
+    rig.settle();
+    assert!(sends(&mut rig, upload, 1, true));
+    rig.tell_hashes();
+    settle(&mut rig);
+    assert_eq!(rig.state(upload), State::Completed);
+    let whole = [[0; 20], [1; 20]].concat();
+    assert_eq!(sha256(&mut rig, upload), Some(Sha256State::of(&whole)));
+}
+
 #[test]
 fn an_upload_that_is_given_up_meanwhile_is_swept() {
     let mut rig = Rig::new(config());

@@ -15,7 +15,7 @@ use sluice_proto::{
 use crate::{
     Effect, Event, Shard, ShardConfig,
     config::{Objects, Spool},
-    effect::{BodyPlace, CallReply, ChunkAck, PlaceFrom, StreamReply, UploadView},
+    effect::{BodyPlace, CallReply, ChunkAck, HashFrom, PlaceFrom, StreamReply, UploadView},
     event::{ChunkOpen, Claimed, Failure, Initiate, Outcome},
     keys::{BodyId, CallId, Now, OpId, StreamKey},
     record::{Object, State, StoredUpload, Transition, UploadSpec},
@@ -41,7 +41,13 @@ pub(super) struct Rig {
     pub freed: usize,
     bodies: BTreeMap<BodyId, (UploadId, BodyPlace, Vec<u8>)>,
     /// SHA-256s that go on over bodies.
-    hashes: BTreeMap<BodyId, Box<Sha256State>>,
+    /// Where the SHA-256 of open bodies begins, and where that of closed ones ended.
+    hashes: BTreeMap<BodyId, HashFrom>,
+    hashed: BTreeMap<BodyId, Sha256State>,
+    /// Closed bodies whose SHA-256 the shard doesn't know yet.
+    unhashed: Vec<(BodyId, UploadId)>,
+    /// Nothing is told of a SHA-256 until it is asked for.
+    pub holds_hashes: bool,
     spool: BTreeMap<(u32, u64), Vec<u8>>,
     /// Reading an upload takes its time; else it is done at once.
     pub holds_loads: bool,
@@ -141,6 +147,9 @@ impl Rig {
             freed: 0,
             bodies: BTreeMap::new(),
             hashes: BTreeMap::new(),
+            hashed: BTreeMap::new(),
+            unhashed: Vec::new(),
+            holds_hashes: false,
             spool: BTreeMap::new(),
             holds_loads: false,
             next: 0,
@@ -155,6 +164,8 @@ impl Rig {
         self.held.clear();
         self.bodies.clear();
         self.hashes.clear();
+        self.hashed.clear();
+        self.unhashed.clear();
         let open = self
             .stored
             .values()
@@ -202,8 +213,24 @@ impl Rig {
 
     /// Does one effect, and tells its end.
     pub(super) fn finish(&mut self, effect: Effect) {
+        let closed = match &effect {
+            Effect::CloseBody { body, .. } => Some((*body, self.bodies[body].0)),
+            _ => None,
+        };
         let (op, outcome) = self.perform(effect);
         self.event(Event::Done { op, result: Ok(outcome) });
+        self.unhashed.extend(closed.filter(|(body, _)| self.hashed.contains_key(body)));
+        if !self.holds_hashes {
+            self.tell_hashes();
+        }
+    }
+
+    /// Tells the SHA-256 of closed bodies, the latest first.
+    pub(super) fn tell_hashes(&mut self) {
+        while let Some((body, upload_id)) = self.unhashed.pop() {
+            let state = Box::new(self.hashed[&body].clone());
+            self.event(Event::BodyHashed { upload_id, body, state });
+        }
     }
 
     pub(super) fn fail(&mut self, effect: &Effect, failure: Failure) {
@@ -242,12 +269,15 @@ impl Rig {
                 return (op, Outcome::Loaded(stored.map(Box::new)));
             }
             Effect::CloseBody { body, .. } => {
-                let hash = self.hashes.remove(&body).map(|mut hash| {
-                    hash.update(&self.bodies[&body].2);
-                    hash
-                });
+                if let Some(from) = self.hashes.remove(&body) {
+                    let mut state = match from {
+                        HashFrom::State(state) => *state,
+                        HashFrom::After(before) => self.hashed[&before].clone(),
+                    };
+                    state.update(&self.bodies[&body].2);
+                    self.hashed.insert(body, state);
+                }
                 self.close(body);
-                return (op, hash.map_or(Outcome::Done, Outcome::Hashed));
             }
             Effect::DropBody { body, .. } => {
                 self.hashes.remove(&body);

@@ -49,7 +49,9 @@ impl World {
         let Some(node) = self.node(life) else { return };
         let bodies: Vec<_> = node.bodies.keys().copied().collect();
         let of_life = |action: &Action| match action {
-            Action::End { life: of, .. } | Action::Load { life: of, .. } => *of == life,
+            Action::End { life: of, .. }
+            | Action::Load { life: of, .. }
+            | Action::Hashed { life: of, .. } => *of == life,
             _ => false,
         };
         let keys: Vec<_> =

@@ -1,13 +1,10 @@
 //! What becomes of an effect: when it happens, whether, and what the shard is told.
 
-use sluice_proto::{
-    checksum::Sha256State,
-    ids::{StoreId, UploadId},
-};
+use sluice_proto::ids::{StoreId, UploadId};
 use sluice_shard::{
     Effect, Event,
     config::{Objects, Spool},
-    effect::{BodyPlace, CallReply, PlaceFrom, StreamReply},
+    effect::{BodyPlace, CallReply, HashFrom, PlaceFrom, StreamReply},
     event::{Failure, Outcome},
     keys::{BodyId, CallId, StreamKey},
     record::{State, StoredUpload},
@@ -34,7 +31,7 @@ pub(crate) struct Body {
     pub bytes: u64,
     pub data: Vec<u8>,
     /// Goes on over them.
-    pub hash: Option<Box<Sha256State>>,
+    pub hash: Option<HashFrom>,
     /// So many are on disk.
     pub landed: usize,
 }
@@ -185,7 +182,7 @@ impl World {
     pub(crate) fn perform(&mut self, life: u64, effect: Effect, fate: Fate) -> Option<Outcome> {
         let happens = fate != Fate::Fails;
         match effect {
-            Effect::CloseBody { body, .. } => return self.close_body(life, body, fate),
+            Effect::CloseBody { body, .. } => self.close_body(life, body, fate),
             Effect::DropBody { body, .. } => {
                 self.land_some(life, body);
                 self.end_body(life, body);
@@ -237,14 +234,14 @@ impl World {
         }
     }
 
-    fn close_body(&mut self, life: u64, id: BodyId, fate: Fate) -> Option<Outcome> {
+    fn close_body(&mut self, life: u64, id: BodyId, fate: Fate) {
         let body = self.node(life).expect("it is alive").bodies.get_mut(&id).expect("it is open");
         assert_eq!(body.data.len() as u64, body.bytes, "closed when whole");
         let place = body.place;
-        let hash = body.hash.take().map(|mut hash| {
-            hash.update(&body.data);
-            Outcome::Hashed(hash)
-        });
+        let (upload_id, hash, data) = (body.upload, body.hash.take(), body.data.clone());
+        if let (Some(from), Fate::Happens) = (hash, fate) {
+            self.hash_later(life, upload_id, id, from, &data);
+        }
         if fate == Fate::Fails {
             self.land_some(life, id);
         } else {
@@ -253,7 +250,32 @@ impl World {
         if place != BodyPlace::Memory || fate != Fate::Happens {
             self.end_body(life, id);
         }
-        hash
+    }
+
+    /// Nobody waits for the hash of a body; it may be told in any order with others.
+    fn hash_later(
+        &mut self,
+        life: u64,
+        upload_id: UploadId,
+        body: BodyId,
+        from: HashFrom,
+        data: &[u8],
+    ) {
+        let node = self.node(life).expect("it is alive");
+        let mut state = match from {
+            HashFrom::State(state) => *state,
+            HashFrom::After(before) => node.hashes[&before].clone(),
+        };
+        state.update(data);
+        node.hashes.insert(body, state);
+        let longest_ms = self.plan.pace.copy_ms * 2;
+        self.after(0, longest_ms, Action::Hashed { life, upload_id, body });
+    }
+
+    pub(crate) fn hashed(&mut self, life: u64, upload_id: UploadId, body: BodyId) {
+        let Some(node) = self.node(life) else { return };
+        let state = Box::new(node.hashes[&body].clone());
+        self.apply(life, Event::BodyHashed { upload_id, body, state });
     }
 
     fn end_body(&mut self, life: u64, id: BodyId) {

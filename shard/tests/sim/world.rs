@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use sluice_proto::{
+    checksum::Sha256State,
     error::Refusal,
     ids::{StoreId, UploadId},
 };
@@ -29,6 +30,8 @@ pub(crate) struct Node {
     pub life: u64,
     pub shard: Shard,
     pub bodies: BTreeMap<BodyId, Body>,
+    /// The SHA-256 at the end of bodies that it goes along with.
+    pub hashes: BTreeMap<BodyId, Sha256State>,
     /// Its effects are done until it dies in the midst of them.
     pub alive: bool,
 }
@@ -36,6 +39,8 @@ pub(crate) struct Node {
 pub(crate) enum Action {
     /// An effect's time has come.
     End { life: u64, effect: Effect, fate: Fate },
+    /// A closed body is hashed.
+    Hashed { life: u64, upload_id: UploadId, body: BodyId },
     /// A client does something.
     Wake { client: usize },
     /// A store was read.
@@ -139,7 +144,8 @@ impl World {
     pub(crate) fn start_node(&mut self, index: usize) {
         self.lives += 1;
         let (life, shard) = (self.lives, Shard::new(self.plan.config.clone()));
-        let node = Node { life, shard, bodies: BTreeMap::new(), alive: true };
+        let node =
+            Node { life, shard, bodies: BTreeMap::new(), hashes: BTreeMap::new(), alive: true };
         if index == self.nodes.len() {
             self.nodes.push(node);
         } else {
@@ -218,6 +224,7 @@ impl World {
     fn act(&mut self, action: Action) {
         match action {
             Action::End { life, effect, fate } => self.end(life, effect, fate),
+            Action::Hashed { life, upload_id, body } => self.hashed(life, upload_id, body),
             Action::Wake { client } => self.wake(client),
             Action::Load { life, store } => self.load(life, store),
             Action::Kill { life } => self.kill(life),
