@@ -106,7 +106,9 @@ fn admit(
     let upload_id = upload.stored.record.upload_id;
     if coming == Coming::InPieces || place != BodyPlace::Discard {
         let hash = match place {
-            BodyPlace::Object { offset } => upload.lend_hash(body, offset, bytes),
+            BodyPlace::Object { offset } => {
+                upload.hash.as_mut().and_then(|hash| hash.lend(body, offset, bytes))
+            }
             _ => None,
         };
         cx.emit(Effect::OpenBody { body, upload_id, place, bytes, hash });

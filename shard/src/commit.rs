@@ -34,9 +34,11 @@ pub(crate) fn closed(shard: &mut Shard, key: StreamKey, ended: Result<Outcome, F
         Ok(_) => commit(upload, &mut shard.cx, &stream, place, body),
     };
     let kept = matches!(result, Ok(true));
-    match kept {
-        true => upload.close_lent(body),
-        false => upload.take_hash_back(body),
+    if let Some(hash) = &mut upload.hash {
+        match kept {
+            true => hash.closed(body),
+            false => hash.take_back(body),
+        }
     }
     let charge = stream.charge;
     // With `objects = discard` even what was held whole isn't needed any more.

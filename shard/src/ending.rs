@@ -1,7 +1,6 @@
 //! From the last chunk to the object, and from any other end to nothing left behind.
 
 use sluice_proto::{
-    checksum::Sha256State,
     error::{Reason, Refusal},
     ids::UploadId,
 };
@@ -10,7 +9,7 @@ use crate::{
     config::Objects,
     context::{Context, OpKind},
     effect::{CallReply, Effect, StreamReply},
-    event::Outcome,
+    hash,
     keys::{CallId, OpId, StreamKey},
     placing,
     record::{ChunkPlace, EndError, Object, State, Transition},
@@ -33,10 +32,7 @@ pub(crate) fn advance(upload: &mut Upload, cx: &mut Context) {
     }
     if upload.state() <= State::Completing {
         placing::start_places(upload, cx);
-        while let Some(state) = upload.next_hashed() {
-            hashed_on(upload, cx, state);
-        }
-        start_hash(upload, cx);
+        hash::advance(upload, cx);
     }
     if upload.state() == State::Completing
         && upload.ending == Ending::Open
@@ -58,54 +54,6 @@ fn is_safe(upload: &Upload, cx: &Context) -> bool {
     }
 }
 
-fn start_hash(upload: &mut Upload, cx: &mut Context) {
-    let step_bytes = cx.config.hash_step_bytes;
-    let Some(hash) = &mut upload.hash else { return };
-    let bytes = (upload.placed_bytes - hash.state.bytes_hashed()).min(step_bytes);
-    if hash.is_under_way() || bytes == 0 {
-        return;
-    }
-    hash.reading_bytes = bytes;
-    let op = cx.begin(upload.stored.record.upload_id, OpKind::Hash { bytes });
-    emit_hash(upload, cx, op, bytes);
-}
-
-pub(crate) fn emit_hash(upload: &Upload, cx: &mut Context, op: OpId, bytes: u64) {
-    let state = Box::new(upload.hash.as_ref().expect("it is being hashed").state.clone());
-    let upload_id = upload.stored.record.upload_id;
-    cx.emit(Effect::Hash { op, upload_id, state, bytes });
-}
-
-pub(crate) fn hashed(shard: &mut Shard, upload_id: &UploadId, bytes: u64, outcome: Outcome) {
-    let Outcome::Hashed(state) = outcome else { unreachable!("a hash ended with {outcome:?}") };
-    let upload = shard.uploads.get_mut(upload_id).expect("an operation's upload is kept");
-    let open = upload.state() <= State::Completing;
-    let hash = upload.hash.as_mut().expect("it was being hashed");
-    assert_eq!(state.bytes_hashed(), hash.state.bytes_hashed() + bytes, "hashed the range asked");
-    hash.reading_bytes = 0;
-    match open {
-        true => hashed_on(upload, &mut shard.cx, *state),
-        false => hash.state = *state,
-    }
-}
-
-/// The SHA-256 of bytes that are recorded has got as far as this.
-pub(crate) fn hashed_on(upload: &mut Upload, cx: &mut Context, state: Sha256State) {
-    assert!(state.bytes_hashed() <= upload.placed_bytes, "hashed what is at its place");
-    let hash = upload.hash.as_mut().expect("it was being hashed");
-    hash.state = state;
-    if hash.state.bytes_hashed() - hash.recorded_bytes >= cx.config.hash_record_bytes {
-        record_hash(upload, cx);
-    }
-}
-
-fn record_hash(upload: &mut Upload, cx: &mut Context) {
-    let hash = upload.hash.as_mut().expect("it is being hashed");
-    hash.recorded_bytes = hash.state.bytes_hashed();
-    let state = hash.state.export();
-    steps::take(upload, cx, Transition::HashState(state));
-}
-
 /// Goes on to the object once every byte is at its place and hashed.
 fn try_end(upload: &mut Upload, cx: &mut Context) {
     let settled = upload.unplaced.is_empty() && upload.writes.is_empty();
@@ -116,7 +64,7 @@ fn try_end(upload: &mut Upload, cx: &mut Context) {
     }
     // What is sealed isn't opened again: neither a copy nor the hash may be left to be redone.
     if upload.hash.as_ref().is_some_and(|hash| hash.recorded_bytes < upload.placed_bytes) {
-        record_hash(upload, cx);
+        hash::record(upload, cx);
     }
     if upload.durable_rev < upload.stored.rev {
         return;

@@ -22,6 +22,7 @@ mod commit;
 mod context;
 mod control;
 mod ending;
+mod hash;
 mod initiate;
 mod placing;
 mod recover;

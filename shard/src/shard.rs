@@ -12,7 +12,7 @@ use crate::{
     effect::{Effect, StreamReply},
     ending,
     event::{Event, Failure, Outcome},
-    initiate,
+    hash, initiate,
     keys::{Now, OpId},
     placing,
     record::{State, UploadRecord},
@@ -167,11 +167,7 @@ impl Shard {
             }
             Event::Done { op, result } => self.done(op, result),
             Event::BodyHashed { upload_id, body, state } => {
-                // It may have ended meanwhile.
-                if let Some(upload) = self.uploads.get_mut(&upload_id) {
-                    upload.body_hashed(body, *state);
-                    self.advance(&upload_id);
-                }
+                hash::body_hashed(self, &upload_id, body, *state);
             }
             Event::Tick => self.tick(),
             Event::Drain => {
@@ -207,7 +203,7 @@ impl Shard {
             (OpKind::Record, Ok(_)) => steps::recorded(self, &upload_id),
             (OpKind::Place { number }, Ok(_)) => placing::placed(self, &upload_id, number),
             (OpKind::Hash { bytes }, Ok(outcome)) => {
-                ending::hashed(self, &upload_id, bytes, outcome);
+                hash::read_back(self, &upload_id, bytes, outcome);
             }
             (OpKind::Seal, Ok(_)) => ending::sealed(self, &upload_id),
             (OpKind::Finish, Ok(_)) => ending::finished(self, &upload_id),
@@ -259,7 +255,7 @@ impl Shard {
             OpKind::Place { number } => {
                 placing::emit_place(upload, &mut self.cx, op_id, number);
             }
-            OpKind::Hash { bytes } => ending::emit_hash(upload, &mut self.cx, op_id, bytes),
+            OpKind::Hash { bytes } => hash::emit(upload, &mut self.cx, op_id, bytes),
             OpKind::Seal => ending::emit_seal(upload, &mut self.cx, op_id),
             OpKind::Finish => ending::emit_finish(upload, &mut self.cx, op_id),
             OpKind::RemovePartial => {

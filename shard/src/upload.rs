@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use sluice_proto::{checksum::Crc64Nvme, checksum::Sha256State, error::Refusal};
+use sluice_proto::{checksum::Crc64Nvme, error::Refusal};
 
 use crate::{
     budget::Charge,
-    effect::{ChunkAck, HashFrom, Progress, UploadView},
+    effect::{ChunkAck, Progress, UploadView},
+    hash::Hash,
     keys::{BodyId, CallId, StreamKey},
     ranges::Ranges,
     record::{ChunkPlace, Extent, State, StoredUpload, Transition},
@@ -65,42 +66,6 @@ pub(crate) enum Ending {
     Resumed,
     Sweeping,
     Swept,
-}
-
-/// The SHA-256 of the front.
-#[derive(Debug)]
-pub(crate) struct Hash {
-    pub state: Sha256State,
-    /// Bytes that are read back beyond `state`.
-    pub reading_bytes: u64,
-    /// Bodies that go on with it as they come, each from where the one before ends.
-    line: VecDeque<Lent>,
-    pub recorded_bytes: u64,
-}
-
-/// A body that the SHA-256 goes along with.
-#[derive(Debug)]
-struct Lent {
-    body: BodyId,
-    bytes: u64,
-    /// All of it came and is written, so that nothing but the hash is waited for.
-    is_closed: bool,
-    hashed: Option<Sha256State>,
-}
-
-/// More bodies than this don't go on with one SHA-256: one is hashed while another comes.
-const LINE_MAX: usize = 2;
-
-impl Hash {
-    /// Where it will be once all that is under way is hashed, bytes.
-    pub(crate) fn end(&self) -> u64 {
-        let lent: u64 = self.line.iter().map(|lent| lent.bytes).sum();
-        self.state.bytes_hashed() + self.reading_bytes + lent
-    }
-
-    pub(crate) fn is_under_way(&self) -> bool {
-        self.reading_bytes > 0 || !self.line.is_empty()
-    }
 }
 
 /// One copy from the spool to its place.
@@ -257,69 +222,17 @@ impl Upload {
 
     /// Starts the hash, from the recorded state if there is one.
     pub(crate) fn begin_hash(&mut self) {
-        if self.hash.is_some() || !self.stored.record.spec.hash {
-            return;
-        }
-        let recorded = self.stored.hash_state.as_deref().and_then(Sha256State::import);
-        let state = recorded.filter(|state| state.bytes_hashed() <= self.placed_bytes);
-        let state = state.unwrap_or_default();
-        let recorded_bytes = state.bytes_hashed();
-        self.hash = Some(Hash { state, reading_bytes: 0, line: VecDeque::new(), recorded_bytes });
-    }
-
-    /// From where these bytes can go on with the SHA-256 while they are in memory, if they can:
-    /// then none of them has to be read back.
-    ///
-    /// After another body only if that is closed: it must wait for nothing but the hash, as these
-    /// bytes hold their window until they are hashed.
-    pub(crate) fn lend_hash(&mut self, body: BodyId, offset: u64, bytes: u64) -> Option<HashFrom> {
-        let hash = self.hash.as_mut()?;
-        if hash.reading_bytes > 0 || hash.end() != offset || hash.line.len() == LINE_MAX {
-            return None;
-        }
-        let from = match hash.line.back() {
-            None => HashFrom::State(Box::new(hash.state.clone())),
-            Some(before) if before.is_closed => HashFrom::After(before.body),
-            Some(_) => return None,
-        };
-        hash.line.push_back(Lent { body, bytes, is_closed: false, hashed: None });
-        Some(from)
-    }
-
-    /// A body that is kept is written.
-    pub(crate) fn close_lent(&mut self, body: BodyId) {
-        let line = self.hash.iter_mut().flat_map(|hash| &mut hash.line);
-        for lent in line.filter(|lent| lent.body == body) {
-            lent.is_closed = true;
+        if self.hash.is_none() && self.stored.record.spec.hash {
+            let recorded = self.stored.hash_state.as_deref();
+            self.hash = Some(Hash::begin(recorded, self.placed_bytes));
         }
     }
 
-    /// The body comes to nothing, and so does what was hashed of it and after it.
+    /// The body comes to nothing, and so does what was hashed of it.
     pub(crate) fn take_hash_back(&mut self, body: BodyId) {
-        if let Some(hash) = &mut self.hash
-            && let Some(at) = hash.line.iter().position(|lent| lent.body == body)
-        {
-            hash.line.truncate(at);
+        if let Some(hash) = &mut self.hash {
+            hash.take_back(body);
         }
-    }
-
-    /// The SHA-256 at a body's end. It is taken once the body is at its place.
-    pub(crate) fn body_hashed(&mut self, body: BodyId, state: Sha256State) {
-        let line = self.hash.iter_mut().flat_map(|hash| &mut hash.line);
-        for lent in line.filter(|lent| lent.body == body) {
-            lent.hashed = Some(state.clone());
-        }
-    }
-
-    /// The SHA-256 as far as bodies took it that are recorded, if one did.
-    pub(crate) fn next_hashed(&mut self) -> Option<Sha256State> {
-        let placed_bytes = self.placed_bytes;
-        let hash = self.hash.as_mut()?;
-        let first = hash.line.front()?;
-        let state = first.hashed.as_ref().filter(|state| state.bytes_hashed() <= placed_bytes)?;
-        let state = state.clone();
-        hash.line.pop_front();
-        Some(state)
     }
 
     /// Where a chunk's bytes go in the object, if that can be known yet.
