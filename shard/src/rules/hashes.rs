@@ -21,8 +21,21 @@ fn closes(effect: &Effect) -> bool {
     matches!(effect, Effect::CloseBody { .. })
 }
 
-fn sha256(rig: &mut Rig, upload: UploadId) -> Option<[u8; 32]> {
-    rig.view(upload).unwrap().record.object.unwrap().sha256
+/// Sends a chunk of its number, and has it written; whether it is acked.
+fn sends(rig: &mut Rig, upload: UploadId, number: u32, is_last: bool) -> bool {
+    let chunk = send(number, &[number as u8; 20]);
+    let chunk = if is_last { chunk.last() } else { chunk };
+    let stream = rig.open(upload, &chunk);
+    rig.body(stream, &chunk);
+    rig.settle_but(reads_back);
+    rig.answer(stream).is_some_and(|answer| answer.is_ok())
+}
+
+fn assert_completed(rig: &mut Rig, upload: UploadId, fills: &[u8]) {
+    assert_eq!(rig.state(upload), State::Completed);
+    let whole: Vec<u8> = fills.iter().flat_map(|&fill| [fill; 20]).collect();
+    let sha256 = rig.view(upload).unwrap().record.object.unwrap().sha256;
+    assert_eq!(sha256, Some(Sha256State::of(&whole)));
 }
 
 /// Does whatever is asked for; how often bytes were read back for the hash.
@@ -39,19 +52,11 @@ fn settle(rig: &mut Rig) -> usize {
 fn in_order_nothing_is_read_back() {
     let mut rig = Rig::new(config());
     let upload = rig.upload(hashed());
-    let mut read_back = 0;
     for number in 0..3 {
-        let chunk = send(number, &[number as u8; 20]);
-        let chunk = if number == 2 { chunk.last() } else { chunk };
-        let stream = rig.open(upload, &chunk);
-        rig.body(stream, &chunk);
-        read_back += settle(&mut rig);
-        assert!(rig.answer(stream).unwrap().is_ok());
+        assert!(sends(&mut rig, upload, number, number == 2));
+        assert_eq!(settle(&mut rig), 0);
     }
-    assert_eq!(read_back, 0);
-    assert_eq!(rig.state(upload), State::Completed);
-    let whole = [[0; 20], [1; 20], [2; 20]].concat();
-    assert_eq!(sha256(&mut rig, upload), Some(Sha256State::of(&whole)));
+    assert_completed(&mut rig, upload, &[0, 1, 2]);
 }
 
 #[test]
@@ -60,15 +65,11 @@ fn what_came_ahead_is_read_back_once() {
     let upload = rig.upload(hashed());
     let mut read_back = 0;
     for number in [1, 2, 0] {
-        let chunk = send(number, &[number as u8; 20]);
-        let chunk = if number == 2 { chunk.last() } else { chunk };
-        let stream = rig.open(upload, &chunk);
-        rig.body(stream, &chunk);
+        sends(&mut rig, upload, number, number == 2);
         read_back += settle(&mut rig);
     }
     assert!(read_back > 0);
-    let whole = [[0; 20], [1; 20], [2; 20]].concat();
-    assert_eq!(sha256(&mut rig, upload), Some(Sha256State::of(&whole)));
+    assert_completed(&mut rig, upload, &[0, 1, 2]);
 }
 
 /// However the attempt ends that the hash went along with, the next one is hashed right.
@@ -93,8 +94,7 @@ fn an_attempt_that_comes_to_nothing_gives_the_hash_back() {
         end(&mut rig, lost);
         rig.settle();
         rig.chunk(upload, &send(0, &[1; 20]).last()).unwrap();
-        assert_eq!(rig.state(upload), State::Completed);
-        assert_eq!(sha256(&mut rig, upload), Some(Sha256State::of(&[1; 20])));
+        assert_completed(&mut rig, upload, &[1]);
     }
 }
 
@@ -110,19 +110,7 @@ fn an_attempt_that_lost_to_another_leaves_the_hash_alone() {
     rig.body(slow, &chunk);
     rig.settle();
     rig.chunk(upload, &send(1, &[2; 20]).last()).unwrap();
-    assert_eq!(rig.state(upload), State::Completed);
-    let whole = [[1; 20], [2; 20]].concat();
-    assert_eq!(sha256(&mut rig, upload), Some(Sha256State::of(&whole)));
-}
-
-/// Sends a chunk and has it written; whether it is acked.
-fn sends(rig: &mut Rig, upload: UploadId, number: u32, is_last: bool) -> bool {
-    let chunk = send(number, &[number as u8; 20]);
-    let chunk = if is_last { chunk.last() } else { chunk };
-    let stream = rig.open(upload, &chunk);
-    rig.body(stream, &chunk);
-    rig.settle_but(reads_back);
-    rig.answer(stream).is_some_and(|answer| answer.is_ok())
+    assert_completed(&mut rig, upload, &[1, 2]);
 }
 
 #[test]
@@ -135,9 +123,7 @@ fn acks_wait_for_no_hash_but_the_end_does() {
     assert_eq!(rig.state(upload), State::Completing);
     rig.tell_hashes();
     assert_eq!(settle(&mut rig), 0);
-    assert_eq!(rig.state(upload), State::Completed);
-    let whole = [[0; 20], [1; 20]].concat();
-    assert_eq!(sha256(&mut rig, upload), Some(Sha256State::of(&whole)));
+    assert_completed(&mut rig, upload, &[0, 1]);
 }
 
 #[test]
@@ -151,9 +137,7 @@ fn what_comes_while_two_bodies_are_to_be_hashed_is_read_back() {
     assert!(!rig.held.iter().any(reads_back), "it has to wait for the two");
     rig.tell_hashes();
     assert!(settle(&mut rig) > 0);
-    assert_eq!(rig.state(upload), State::Completed);
-    let whole = [[0; 20], [1; 20], [2; 20]].concat();
-    assert_eq!(sha256(&mut rig, upload), Some(Sha256State::of(&whole)));
+    assert_completed(&mut rig, upload, &[0, 1, 2]);
 }
 
 #[test]
@@ -168,9 +152,7 @@ fn what_is_told_of_a_body_that_came_to_nothing_is_forgotten() {
     assert!(sends(&mut rig, upload, 1, true));
     rig.tell_hashes();
     settle(&mut rig);
-    assert_eq!(rig.state(upload), State::Completed);
-    let whole = [[0; 20], [1; 20]].concat();
-    assert_eq!(sha256(&mut rig, upload), Some(Sha256State::of(&whole)));
+    assert_completed(&mut rig, upload, &[0, 1]);
 }
 
 #[test]

@@ -41,11 +41,10 @@ pub(super) struct Rig {
     pub freed: usize,
     bodies: BTreeMap<BodyId, (UploadId, BodyPlace, Vec<u8>)>,
     /// SHA-256s that go on over bodies.
-    /// Where the SHA-256 of open bodies begins, and where that of closed ones ended.
-    hashes: BTreeMap<BodyId, HashFrom>,
-    hashed: BTreeMap<BodyId, Sha256State>,
-    /// Closed bodies whose SHA-256 the shard doesn't know yet.
-    unhashed: Vec<(BodyId, UploadId)>,
+    /// The SHA-256 where open bodies begin.
+    hashes: BTreeMap<BodyId, Sha256State>,
+    /// The SHA-256 at the end of closed bodies that the shard wasn't told.
+    untold: BTreeMap<BodyId, (UploadId, Sha256State)>,
     /// Nothing is told of a SHA-256 until it is asked for.
     pub holds_hashes: bool,
     spool: BTreeMap<(u32, u64), Vec<u8>>,
@@ -147,8 +146,7 @@ impl Rig {
             freed: 0,
             bodies: BTreeMap::new(),
             hashes: BTreeMap::new(),
-            hashed: BTreeMap::new(),
-            unhashed: Vec::new(),
+            untold: BTreeMap::new(),
             holds_hashes: false,
             spool: BTreeMap::new(),
             holds_loads: false,
@@ -164,8 +162,7 @@ impl Rig {
         self.held.clear();
         self.bodies.clear();
         self.hashes.clear();
-        self.hashed.clear();
-        self.unhashed.clear();
+        self.untold.clear();
         let open = self
             .stored
             .values()
@@ -190,7 +187,11 @@ impl Rig {
                 assert!(self.replies.insert(call, result).is_none(), "answered once");
             }
             Effect::OpenBody { body, upload_id, place, hash, .. } => {
-                self.hashes.extend(hash.map(|hash| (body, hash)));
+                let begin = |from| match from {
+                    HashFrom::State(state) => *state,
+                    HashFrom::After(before) => self.untold[&before].1.clone(),
+                };
+                self.hashes.extend(hash.map(begin).map(|state| (body, state)));
                 self.bodies.insert(body, (upload_id, place, Vec::new()));
             }
             Effect::Append { body, bytes, .. } => {
@@ -213,13 +214,8 @@ impl Rig {
 
     /// Does one effect, and tells its end.
     pub(super) fn finish(&mut self, effect: Effect) {
-        let closed = match &effect {
-            Effect::CloseBody { body, .. } => Some((*body, self.bodies[body].0)),
-            _ => None,
-        };
         let (op, outcome) = self.perform(effect);
         self.event(Event::Done { op, result: Ok(outcome) });
-        self.unhashed.extend(closed.filter(|(body, _)| self.hashed.contains_key(body)));
         if !self.holds_hashes {
             self.tell_hashes();
         }
@@ -227,8 +223,8 @@ impl Rig {
 
     /// Tells the SHA-256 of closed bodies, the latest first.
     pub(super) fn tell_hashes(&mut self) {
-        while let Some((body, upload_id)) = self.unhashed.pop() {
-            let state = Box::new(self.hashed[&body].clone());
+        while let Some((body, (upload_id, state))) = self.untold.pop_last() {
+            let state = Box::new(state);
             self.event(Event::BodyHashed { upload_id, body, state });
         }
     }
@@ -269,13 +265,10 @@ impl Rig {
                 return (op, Outcome::Loaded(stored.map(Box::new)));
             }
             Effect::CloseBody { body, .. } => {
-                if let Some(from) = self.hashes.remove(&body) {
-                    let mut state = match from {
-                        HashFrom::State(state) => *state,
-                        HashFrom::After(before) => self.hashed[&before].clone(),
-                    };
-                    state.update(&self.bodies[&body].2);
-                    self.hashed.insert(body, state);
+                if let Some(mut state) = self.hashes.remove(&body) {
+                    let (upload_id, _, bytes) = &self.bodies[&body];
+                    state.update(bytes);
+                    self.untold.insert(body, (*upload_id, state));
                 }
                 self.close(body);
             }

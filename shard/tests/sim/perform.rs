@@ -1,6 +1,9 @@
 //! What becomes of an effect: when it happens, whether, and what the shard is told.
 
-use sluice_proto::ids::{StoreId, UploadId};
+use sluice_proto::{
+    checksum::Sha256State,
+    ids::{StoreId, UploadId},
+};
 use sluice_shard::{
     Effect, Event,
     config::{Objects, Spool},
@@ -31,7 +34,7 @@ pub(crate) struct Body {
     pub bytes: u64,
     pub data: Vec<u8>,
     /// Goes on over them.
-    pub hash: Option<HashFrom>,
+    pub hash: Option<Sha256State>,
     /// So many are on disk.
     pub landed: usize,
 }
@@ -54,6 +57,7 @@ impl World {
             Effect::Reply { call, result } => self.answer(call, result),
             Effect::OpenBody { body, upload_id, place, bytes, hash } => {
                 let data = Vec::new();
+                let hash = hash.map(|from| self.begin_hash(life, from));
                 let opened = Body { upload: upload_id, place, bytes, data, hash, landed: 0 };
                 self.open_body(life, body, opened);
             }
@@ -238,9 +242,10 @@ impl World {
         let body = self.node(life).expect("it is alive").bodies.get_mut(&id).expect("it is open");
         assert_eq!(body.data.len() as u64, body.bytes, "closed when whole");
         let place = body.place;
-        let (upload_id, hash, data) = (body.upload, body.hash.take(), body.data.clone());
-        if let (Some(from), Fate::Happens) = (hash, fate) {
-            self.hash_later(life, upload_id, id, from, &data);
+        if let (Some(mut state), Fate::Happens) = (body.hash.take(), fate) {
+            state.update(&body.data);
+            let upload_id = body.upload;
+            self.hash_later(life, upload_id, id, state);
         }
         if fate == Fate::Fails {
             self.land_some(life, id);
@@ -252,29 +257,26 @@ impl World {
         }
     }
 
-    /// Nobody waits for the hash of a body; it may be told in any order with others.
-    fn hash_later(
-        &mut self,
-        life: u64,
-        upload_id: UploadId,
-        body: BodyId,
-        from: HashFrom,
-        data: &[u8],
-    ) {
-        let node = self.node(life).expect("it is alive");
-        let mut state = match from {
+    /// What was told is forgotten: the shard has it.
+    fn begin_hash(&mut self, life: u64, from: HashFrom) -> Sha256State {
+        match from {
             HashFrom::State(state) => *state,
-            HashFrom::After(before) => node.hashes[&before].clone(),
-        };
-        state.update(data);
-        node.hashes.insert(body, state);
+            HashFrom::After(before) => {
+                self.node(life).expect("it is alive").hashes[&before].clone()
+            }
+        }
+    }
+
+    /// Nobody waits for the hash of a body; it may be told in any order with others.
+    fn hash_later(&mut self, life: u64, upload_id: UploadId, body: BodyId, state: Sha256State) {
+        self.node(life).expect("it is alive").hashes.insert(body, state);
         let longest_ms = self.plan.pace.copy_ms * 2;
         self.after(0, longest_ms, Action::Hashed { life, upload_id, body });
     }
 
     pub(crate) fn hashed(&mut self, life: u64, upload_id: UploadId, body: BodyId) {
         let Some(node) = self.node(life) else { return };
-        let state = Box::new(node.hashes[&body].clone());
+        let state = Box::new(node.hashes.remove(&body).expect("it is told once"));
         self.apply(life, Event::BodyHashed { upload_id, body, state });
     }
 

@@ -30,7 +30,7 @@ pub(crate) struct Node {
     pub life: u64,
     pub shard: Shard,
     pub bodies: BTreeMap<BodyId, Body>,
-    /// The SHA-256 at the end of bodies that it goes along with.
+    /// The SHA-256 at the end of closed bodies that the shard wasn't told.
     pub hashes: BTreeMap<BodyId, Sha256State>,
     /// Its effects are done until it dies in the midst of them.
     pub alive: bool,
