@@ -20,9 +20,9 @@ use sluice_shard::{
 };
 
 use super::{
+    body_hash::{BodyHash, BodyHashes, Window},
     files::Files,
     hasher::Hasher,
-    hashing::{Hashes, Hashing, Window},
     limits,
     switch::Switch,
     work::WorkLog,
@@ -57,7 +57,7 @@ pub(crate) struct Bodies {
     switch: Switch,
     files: Files,
     work: WorkLog,
-    hashes: Hashes,
+    hashes: BodyHashes,
     sync: bool,
     open: Rc<RefCell<HashMap<BodyId, Body>>>,
 }
@@ -71,7 +71,7 @@ impl Bodies {
         hasher: Hasher,
         sync: bool,
     ) -> Self {
-        let hashes = Hashes::new(switch.clone(), hasher);
+        let hashes = BodyHashes::new(switch.clone(), hasher);
         Self { switch, files, work, hashes, sync, open: Rc::default() }
     }
 
@@ -89,8 +89,8 @@ impl Bodies {
             BodyPlace::Memory => Body::Memory(Vec::new()),
             BodyPlace::Object { .. } | BodyPlace::Spool(_) => {
                 let (orders, todo) = local::queue(PIECES_MAX);
-                let hashing = hash.map(|from| self.hashes.begin(body, upload_id, from));
-                let writer = Writing { upload_id, place, bytes, hashing };
+                let hash = hash.map(|from| self.hashes.begin(body, upload_id, from));
+                let writer = Writing { upload_id, place, bytes, hash };
                 let writing = write(self.clone(), writer, todo);
                 task::spawn_local(writing).detach();
                 Body::Task { orders, tail: Tail::default() }
@@ -193,11 +193,11 @@ struct Writing {
     upload_id: UploadId,
     place: BodyPlace,
     bytes: u64,
-    hashing: Option<Hashing>,
+    hash: Option<BodyHash>,
 }
 
 async fn write(bodies: Bodies, writing: Writing, mut todo: QueueReceiver<Order>) {
-    let Writing { upload_id, place, bytes, mut hashing } = writing;
+    let Writing { upload_id, place, bytes, mut hash } = writing;
     let mut writer = open_writer(&bodies.files, &upload_id, place, bytes).await;
     let mut failed = None;
     while let Some(order) = todo.recv().await {
@@ -206,8 +206,8 @@ async fn write(bodies: Bodies, writing: Writing, mut todo: QueueReceiver<Order>)
                 let (switch, length) = (bodies.switch.clone(), piece.len());
                 let window = Rc::new(Window { switch, stream, bytes: length });
                 if let (Ok(writer), None) = (&mut writer, &failed) {
-                    if let Some(hashing) = &hashing {
-                        hashing.piece(piece.clone(), Rc::clone(&window));
+                    if let Some(hash) = &hash {
+                        hash.piece(piece.clone(), Rc::clone(&window));
                     }
                     failed = writer.append(piece).await.err();
                 }
@@ -230,13 +230,13 @@ async fn write(bodies: Bodies, writing: Writing, mut todo: QueueReceiver<Order>)
         if matches!(place, BodyPlace::Object { .. }) {
             bodies.files.used_partial(&upload_id);
         }
-        let mut hashing = hashing.take().filter(|_| keep && ended.is_ok());
-        if let Some(hashing) = &mut hashing {
-            hashing.begun().await;
+        let mut hash = hash.take().filter(|_| keep && ended.is_ok());
+        if let Some(hash) = &mut hash {
+            hash.begun().await;
         }
         bodies.switch.post_here(Event::Done { op, result: ended.map(|()| Outcome::Done) });
-        if let Some(hashing) = hashing {
-            hashing.keep();
+        if let Some(hash) = hash {
+            hash.keep();
         }
         return;
     }

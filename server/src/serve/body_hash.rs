@@ -1,5 +1,6 @@
 //! The SHA-256 goes along with bodies on their way to the disk. No ack waits for it, but for that
-//! of a body whose predecessor isn't hashed yet: so at most one body an upload is ahead.
+//! of a body whose predecessor isn't hashed yet: so at most one body an upload is ahead. Bytes hold
+//! their window until they are hashed, which bounds what waits.
 
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
@@ -19,7 +20,7 @@ use super::{bodies::PIECES_MAX, hasher::Hasher, switch::Switch};
 
 /// The bodies of one shard that are hashed. Clones share it.
 #[derive(Clone)]
-pub(super) struct Hashes(Rc<Inner>);
+pub(super) struct BodyHashes(Rc<Inner>);
 
 struct Inner {
     switch: Switch,
@@ -46,13 +47,13 @@ enum Order {
     Keep,
 }
 
-impl Hashes {
+impl BodyHashes {
     pub(super) fn new(switch: Switch, hasher: Hasher) -> Self {
         Self(Rc::new(Inner { switch, hasher, ends: RefCell::default() }))
     }
 
     /// Begins with a body.
-    pub(super) fn begin(&self, body: BodyId, upload_id: UploadId, from: HashFrom) -> Hashing {
+    pub(super) fn begin(&self, body: BodyId, upload_id: UploadId, from: HashFrom) -> BodyHash {
         let begin = match from {
             HashFrom::State(state) => Begin::Known(*state),
             HashFrom::After(before) => self.after(before),
@@ -66,7 +67,7 @@ impl Hashes {
             me.end(body, upload_id, end);
         };
         task::spawn_local(hashing).detach();
-        Hashing { orders, begun }
+        BodyHash { orders, begun }
     }
 
     /// The shard has heard of this body's end, and won't ask for it.
@@ -128,12 +129,12 @@ impl Hashes {
 }
 
 /// One body's SHA-256. Dropped before it is kept, it comes to nothing.
-pub(super) struct Hashing {
+pub(super) struct BodyHash {
     orders: QueueSender<Order>,
     begun: OneshotReceiver<()>,
 }
 
-impl Hashing {
+impl BodyHash {
     /// The next bytes; they may be hashed before they are written, or after.
     pub(super) fn piece(&self, piece: Bytes, window: Rc<Window>) {
         let given = self.orders.try_send(Order::Piece(piece, window));
