@@ -67,9 +67,11 @@ impl Hasher {
     async fn work(self) {
         let mut lanes = Vec::with_capacity(Sha256State::LANES_MAX);
         loop {
-            if self.0.asked.borrow().len() + lanes.len() < Sha256State::LANES_MAX {
+            let pending = self.0.asked.borrow().len() + lanes.len();
+            match pending < Sha256State::LANES_MAX {
                 // Those who are about to ask make this step cheaper for all.
-                task::yield_now().await;
+                true => task::yield_now().await,
+                false => task::yield_if_needed().await,
             }
             self.fill(&mut lanes);
             if lanes.is_empty() {
@@ -83,7 +85,6 @@ impl Hasher {
                 // Who doesn't wait any more was dropped with its upload.
                 drop(answer.send(state));
             }
-            task::yield_if_needed().await;
         }
     }
 }
