@@ -5,7 +5,8 @@ use sluice_proto::error::Refusal;
 use crate::{
     config::{Objects, Spool},
     context::Context,
-    effect::{BodyPlace, Effect, StreamReply},
+    effect::{BodyPlace, Effect, HashTurn, StreamReply},
+    hash,
     keys::StreamKey,
     record::State,
     refuse,
@@ -105,13 +106,12 @@ fn admit(
     stream.phase = Phase::Receiving { body, place, judging };
     let upload_id = upload.stored.record.upload_id;
     if coming == Coming::InPieces || place != BodyPlace::Discard {
-        let hash = match place {
-            BodyPlace::Object { offset } => {
-                upload.hash.as_mut().and_then(|hash| hash.lend(body, offset, bytes))
-            }
-            _ => None,
+        let hash = match (place, &mut upload.hash) {
+            (BodyPlace::Object { offset }, Some(hash)) => hash.lend(body, offset, bytes),
+            _ => HashTurn::Never,
         };
         cx.emit(Effect::OpenBody { body, upload_id, place, bytes, hash });
+        hash::start(upload, cx);
     }
     if coming == Coming::InPieces {
         cx.tell(key, StreamReply::Granted { bytes });

@@ -9,6 +9,7 @@ use crate::{
     context::OpKind,
     effect::{BodyPlace, Effect, StreamReply},
     event::{ChunkOpen, Outcome},
+    hash,
     keys::StreamKey,
     record::State,
     refuse,
@@ -155,7 +156,9 @@ pub(crate) fn end(
     }
     stream.phase = Phase::Closing { body, place };
     let op = cx.begin(upload_id, OpKind::CloseBody(key));
-    cx.emit(Effect::CloseBody { op, body });
+    let upload = shard.uploads.get_mut(&upload_id).expect("an upload outlives its chunks");
+    let awaits_turn = hash::closing(upload, cx, body);
+    cx.emit(Effect::CloseBody { op, body, awaits_turn });
 }
 
 /// The reader of a chunk is gone.

@@ -5,8 +5,9 @@ use sluice_proto::{error::Refusal, ids::UploadId};
 use crate::{
     config::Objects,
     context::Context,
-    effect::{BodyPlace, Effect, StreamReply},
+    effect::{BodyPlace, Effect, HashTurn, StreamReply},
     event::{Failure, Outcome},
+    hash,
     keys::{BodyId, StreamKey},
     placing,
     record::{ChunkPlace, ChunkRecord, State, Transition},
@@ -34,11 +35,9 @@ pub(crate) fn closed(shard: &mut Shard, key: StreamKey, ended: Result<Outcome, F
         Ok(_) => commit(upload, &mut shard.cx, &stream, place, body),
     };
     let kept = matches!(result, Ok(true));
-    if let Some(hash) = &mut upload.hash {
-        match kept {
-            true => hash.closed(body),
-            false => hash.take_back(body),
-        }
+    match kept {
+        true => hash::kept(upload, &mut shard.cx, number, body),
+        false => hash::take_back(upload, &mut shard.cx, body),
     }
     let charge = stream.charge;
     // With `objects = discard` even what was held whole isn't needed any more.
@@ -166,8 +165,8 @@ fn judge_rivals(shard: &mut Shard, upload_id: &UploadId, number: u32) {
         // What is still being written is what holds memory; what is only summed holds none.
         let charge = stream.charge.take();
         stream::begin_drop(shard, upload_id, number, old, place, charge);
-        let (upload_id, place) = (*upload_id, BodyPlace::Discard);
-        shard.cx.emit(Effect::OpenBody { body, upload_id, place, bytes, hash: None });
+        let (upload_id, place, hash) = (*upload_id, BodyPlace::Discard, HashTurn::Never);
+        shard.cx.emit(Effect::OpenBody { body, upload_id, place, bytes, hash });
     }
 }
 

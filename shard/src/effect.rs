@@ -86,10 +86,22 @@ pub enum Effect {
         place: BodyPlace,
         /// How many bytes will come.
         bytes: u64,
-        /// The SHA-256 of all before: goes on over these as they come, and once the body is
-        /// closed [`Event::BodyHashed`](crate::Event::BodyHashed) tells how far it came. Nothing
-        /// else waits for that.
-        hash: Option<HashFrom>,
+        /// Whether the upload's SHA-256 is to go on over these bytes, from
+        /// [`Effect::HashBody`] on. [`Event::BodyHashed`](crate::Event::BodyHashed) tells its end.
+        hash: HashTurn,
+    },
+    /// The SHA-256 has come to where a body begins: goes on over its bytes as they come. Nothing
+    /// is done for a body that left meanwhile.
+    HashBody {
+        /// The body.
+        body: BodyId,
+        /// The SHA-256 of all before.
+        state: Box<Sha256State>,
+    },
+    /// The SHA-256 won't go over this body's bytes while they are in memory.
+    LeaveHash {
+        /// The body.
+        body: BodyId,
     },
     /// The next bytes of a body. The driver gives the stream its window back when they have left
     /// memory, or are held in [`BodyPlace::Memory`], which was charged whole.
@@ -107,6 +119,9 @@ pub enum Effect {
         op: OpId,
         /// The body.
         body: BodyId,
+        /// Ends only after this body's turn at the SHA-256 has come or it left: so an upload
+        /// gets no further ahead of its hash than by a body.
+        awaits_turn: bool,
     },
     /// The body isn't wanted. Ends when no write of it can still happen.
     DropBody {
@@ -188,6 +203,8 @@ impl Effect {
             Self::Stream { .. }
             | Self::Reply { .. }
             | Self::OpenBody { .. }
+            | Self::HashBody { .. }
+            | Self::LeaveHash { .. }
             | Self::Append { .. }
             | Self::FreeMemory { .. }
             | Self::RemoveSegment { .. } => None,
@@ -211,13 +228,17 @@ pub enum BodyPlace {
     Discard,
 }
 
-/// Where the SHA-256 of a body begins.
-#[derive(Debug, PartialEq, Eq)]
-pub enum HashFrom {
-    /// Here: its length is where the body begins.
-    State(Box<Sha256State>),
-    /// At the end of another body of the upload, which was closed and isn't hashed yet.
-    After(BodyId),
+/// Whether the SHA-256 will come to a body while its bytes are in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashTurn {
+    /// No: they are read back.
+    Never,
+    /// All before is in memory or hashed: it waits for nothing but the hash, so its bytes may hold
+    /// their window until then.
+    Sure,
+    /// Something before is still on its way in, and may never come: its bytes may wait for that
+    /// where they hold nobody up.
+    Maybe,
 }
 
 /// Where a placed chunk comes from.

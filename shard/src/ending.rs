@@ -202,6 +202,7 @@ pub(crate) fn await_release(upload: &mut Upload, cx: &mut Context, call: CallId)
 /// Tells the end, and begins to sweep.
 fn begin_sweep(upload: &mut Upload, cx: &mut Context) {
     upload.ending = Ending::Sweeping;
+    hash::leave_all(upload, cx);
     for (_, waiter) in std::mem::take(&mut upload.end_waiters) {
         answer(upload, cx, waiter);
     }
@@ -239,7 +240,7 @@ fn refuse_streams(
         cx.waiting.retain(|waiting| *waiting != key);
         if let Phase::Receiving { body, place, .. } = stream.phase {
             upload.dropping += 1;
-            upload.take_hash_back(body);
+            hash::take_back(upload, cx, body);
             let kind = OpKind::DropBody { number, place, charge };
             let op = cx.begin(stream.open.upload_id, kind);
             cx.emit(Effect::DropBody { op, body });

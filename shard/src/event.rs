@@ -132,14 +132,14 @@ pub enum Event {
         /// How.
         result: Result<Outcome, Failure>,
     },
-    /// A body that was closed is hashed.
+    /// A body whose turn at the SHA-256 came was closed and is hashed, or won't be.
     BodyHashed {
         /// Its upload.
         upload_id: UploadId,
         /// Which.
         body: BodyId,
-        /// The SHA-256 at its end.
-        state: Box<Sha256State>,
+        /// The SHA-256 at its end; `None` when its bytes are to be read back.
+        state: Option<Box<Sha256State>>,
     },
     /// [`Shard::next_deadline`](crate::Shard::next_deadline) has passed.
     Tick,

@@ -1,26 +1,32 @@
-//! The SHA-256 of an upload's front: it goes along with bodies that continue it while their bytes are
-//! in memory, and what it missed is read back.
+//! The SHA-256 of an upload's front: it goes over bodies while their bytes are in memory, and what
+//! it missed is read back.
 //!
-//! No ack waits for it. A body is lent where it begins, and the shard hears where it ended after it
-//! was closed; that is taken once the body is at its place.
+//! A body is lent where it begins, and stands in line until the hash has come there: it has its turn
+//! then, and the shard hears where it ended after it was closed. That is taken once the body is at
+//! its place. An ack waits for the hash only where it would run ahead of it: when all before is in
+//! memory already, until its own turn has come.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use sluice_proto::{checksum::Sha256State, ids::UploadId};
 
 use crate::{
     context::{Context, OpKind},
-    effect::{Effect, HashFrom},
+    effect::{Effect, HashTurn},
     event::Outcome,
     keys::{BodyId, OpId},
     record::{State, Transition},
     shard::Shard,
     steps,
+    timers::Timer,
     upload::Upload,
 };
 
-/// More bodies than this don't go on with one SHA-256: one is hashed while another comes.
-const LINE_MAX: usize = 2;
+/// More bodies of an upload don't stand in line, nor such as are further ahead than so many.
+const LINE_MAX: usize = 16;
+
+/// A body that is whole waits no longer for what is to come before it.
+const TURN_WAIT_MS: u64 = 2_000;
 
 /// How far it is, and what takes it on.
 #[derive(Debug)]
@@ -29,19 +35,27 @@ pub(crate) struct Hash {
     /// Bytes that are read back beyond `state`.
     pub reading_bytes: u64,
     pub recorded_bytes: u64,
-    /// Bodies that take it on as they come, each from where the one before ends.
-    line: VecDeque<Lent>,
+    /// Bodies that can take it on, by where they begin. None begins before the hash is there, so
+    /// only the first can have its turn.
+    line: BTreeMap<u64, Lent>,
 }
 
-/// A body that the SHA-256 goes along with.
+/// A body that stands in line.
 #[derive(Debug)]
 struct Lent {
     body: BodyId,
     bytes: u64,
-    /// All of it came and is written, so that nothing but the hash is waited for.
-    is_closed: bool,
-    /// At its end.
-    hashed: Option<Sha256State>,
+    /// All of it came.
+    is_closing: bool,
+    turn: Turn,
+}
+
+#[derive(Debug)]
+enum Turn {
+    Awaited,
+    Come,
+    /// With the SHA-256 at its end.
+    Over(Sha256State),
 }
 
 impl Hash {
@@ -51,79 +65,138 @@ impl Hash {
         let state = recorded.filter(|state| state.bytes_hashed() <= placed_bytes);
         let state = state.unwrap_or_default();
         let recorded_bytes = state.bytes_hashed();
-        Self { state, reading_bytes: 0, recorded_bytes, line: VecDeque::new() }
+        Self { state, reading_bytes: 0, recorded_bytes, line: BTreeMap::new() }
     }
 
     /// Where it will be once all that is under way is hashed, bytes.
     pub(crate) fn end(&self) -> u64 {
-        let lent: u64 = self.line.iter().map(|lent| lent.bytes).sum();
-        self.state.bytes_hashed() + self.reading_bytes + lent
+        let turn = self.line.first_key_value().filter(|(_, lent)| lent.has_turn());
+        let bytes = turn.map_or(self.reading_bytes, |(_, lent)| lent.bytes);
+        self.state.bytes_hashed() + bytes
     }
 
-    /// From where these bytes can take it on while they are in memory, if they can: then none of
-    /// them has to be read back.
-    ///
-    /// After another body only if that is closed: it must wait for nothing but the hash, as these
-    /// bytes hold their window until they are hashed.
-    pub(crate) fn lend(&mut self, body: BodyId, offset: u64, bytes: u64) -> Option<HashFrom> {
-        if self.reading_bytes > 0 || self.end() != offset || self.line.len() == LINE_MAX {
-            return None;
+    /// Whether these bytes can take it on while they are in memory: then they stand in line.
+    pub(crate) fn lend(&mut self, body: BodyId, offset: u64, bytes: u64) -> HashTurn {
+        let is_near =
+            offset.checked_sub(self.end()).is_some_and(|ahead| ahead / bytes < LINE_MAX as u64);
+        if !is_near || self.line.len() == LINE_MAX || self.line.contains_key(&offset) {
+            return HashTurn::Never;
         }
-        let from = match self.line.back() {
-            None => HashFrom::State(Box::new(self.state.clone())),
-            Some(Lent { hashed: Some(state), .. }) => HashFrom::State(Box::new(state.clone())),
-            Some(before) if before.is_closed => HashFrom::After(before.body),
-            Some(_) => return None,
-        };
-        self.line.push_back(Lent { body, bytes, is_closed: false, hashed: None });
-        Some(from)
+        let turn = if self.is_sure(offset) { HashTurn::Sure } else { HashTurn::Maybe };
+        self.line.insert(offset, Lent { body, bytes, is_closing: false, turn: Turn::Awaited });
+        turn
     }
 
-    /// A body that is kept is written.
-    pub(crate) fn closed(&mut self, body: BodyId) {
-        if let Some(lent) = self.lent(body) {
-            lent.is_closed = true;
+    /// Nothing but the hash of what is in memory lies between it and this.
+    fn is_sure(&self, offset: u64) -> bool {
+        let mut at = self.state.bytes_hashed() + self.reading_bytes;
+        while let Some(lent) = self.line.get(&at).filter(|lent| lent.is_closing && at < offset) {
+            at += lent.bytes;
         }
-    }
-
-    /// The body comes to nothing, and so does what was hashed of it and after it.
-    pub(crate) fn take_back(&mut self, body: BodyId) {
-        if let Some(at) = self.line.iter().position(|lent| lent.body == body) {
-            self.line.truncate(at);
-        }
+        at == offset
     }
 
     fn is_under_way(&self) -> bool {
-        self.reading_bytes > 0 || !self.line.is_empty()
+        let first = self.line.first_key_value();
+        self.reading_bytes > 0 || first.is_some_and(|(_, lent)| lent.has_turn())
     }
 
-    fn lent(&mut self, body: BodyId) -> Option<&mut Lent> {
-        self.line.iter_mut().find(|lent| lent.body == body)
+    /// The one who stands in line with this body, and where.
+    fn lent(&mut self, body: BodyId) -> Option<(u64, &mut Lent)> {
+        let mut line = self.line.iter_mut();
+        line.find(|(_, lent)| lent.body == body).map(|(&offset, lent)| (offset, lent))
     }
 
-    /// The state at the end of the next body, once it is known and the body is at its place.
+    /// The state at the end of the body whose turn is over, once the body is at its place.
     fn next(&mut self, placed_bytes: u64) -> Option<Sha256State> {
-        let is_placed = |state: &Sha256State| state.bytes_hashed() <= placed_bytes;
-        self.line.pop_front_if(|lent| lent.hashed.as_ref().is_some_and(is_placed))?.hashed
+        let first = self.line.first_entry()?;
+        match &first.get().turn {
+            Turn::Over(state) if state.bytes_hashed() <= placed_bytes => {}
+            _ => return None,
+        }
+        let Turn::Over(state) = first.remove().turn else { unreachable!("it is over") };
+        Some(state)
     }
 }
 
-/// A body was hashed, which the line may have lost meanwhile.
+impl Lent {
+    fn has_turn(&self) -> bool {
+        !matches!(self.turn, Turn::Awaited)
+    }
+}
+
+/// All of a body came. Whether it is to wait for its turn before it ends.
+pub(crate) fn closing(upload: &mut Upload, cx: &mut Context, body: BodyId) -> bool {
+    let upload_id = upload.stored.record.upload_id;
+    let Some(hash) = &mut upload.hash else { return false };
+    let Some((offset, lent)) = hash.lent(body) else { return false };
+    lent.is_closing = true;
+    if lent.has_turn() {
+        return false;
+    }
+    cx.timers.set(cx.now.mono_ms + TURN_WAIT_MS, Timer::HashTurn(upload_id, body));
+    hash.is_sure(offset)
+}
+
+/// A body was recorded as this chunk: no other attempt at it is hashed.
+pub(crate) fn kept(upload: &mut Upload, cx: &mut Context, number: u32, body: BodyId) {
+    let Some(offset) = upload.offset_of(number) else { return };
+    let lent = upload.hash.as_ref().and_then(|hash| hash.line.get(&offset));
+    if let Some(other) = lent.map(|lent| lent.body).filter(|&other| other != body) {
+        take_back(upload, cx, other);
+    }
+}
+
+/// The body comes to nothing, and so does what was hashed of it; whoever stands behind it would
+/// wait for who knows what.
+pub(crate) fn take_back(upload: &mut Upload, cx: &mut Context, body: BodyId) {
+    let Some(hash) = &mut upload.hash else { return };
+    let Some((offset, _)) = hash.lent(body) else { return };
+    for lent in hash.line.split_off(&offset).into_values() {
+        cx.emit(Effect::LeaveHash { body: lent.body });
+    }
+}
+
+/// Nothing more will be hashed.
+pub(crate) fn leave_all(upload: &mut Upload, cx: &mut Context) {
+    let Some(hash) = &mut upload.hash else { return };
+    for lent in std::mem::take(&mut hash.line).into_values() {
+        cx.emit(Effect::LeaveHash { body: lent.body });
+    }
+}
+
+/// What comes before a body that is whole may never come.
+pub(crate) fn waited_enough(shard: &mut Shard, upload_id: &UploadId, body: BodyId) {
+    let Some(hash) = shard.uploads.get_mut(upload_id).and_then(|upload| upload.hash.as_mut())
+    else {
+        return;
+    };
+    if let Some((offset, _)) = hash.lent(body).filter(|(_, lent)| !lent.has_turn()) {
+        hash.line.remove(&offset);
+        shard.cx.emit(Effect::LeaveHash { body });
+    }
+}
+
+/// A body's turn is over, unless it was taken back meanwhile. Without a state its bytes are read
+/// back.
 pub(crate) fn body_hashed(
     shard: &mut Shard,
     upload_id: &UploadId,
     body: BodyId,
-    state: Sha256State,
+    state: Option<Box<Sha256State>>,
 ) {
     // It may have ended.
     let Some(upload) = shard.uploads.get_mut(upload_id) else { return };
-    if let Some(lent) = upload.hash.as_mut().and_then(|hash| hash.lent(body)) {
-        lent.hashed = Some(state);
-        shard.advance(upload_id);
+    let Some(hash) = &mut upload.hash else { return };
+    let Some((offset, lent)) = hash.lent(body) else { return };
+    match state {
+        Some(state) => lent.turn = Turn::Over(*state),
+        None => drop(hash.line.remove(&offset)),
     }
+    shard.advance(upload_id);
 }
 
-/// Takes what bodies brought, and has read back what none will bring.
+/// Takes what bodies brought, and goes on.
 pub(crate) fn advance(upload: &mut Upload, cx: &mut Context) {
     let placed_bytes = upload.placed_bytes;
     while let Some(state) = upload.hash.as_mut().and_then(|hash| hash.next(placed_bytes)) {
@@ -132,11 +205,22 @@ pub(crate) fn advance(upload: &mut Upload, cx: &mut Context) {
     start(upload, cx);
 }
 
-fn start(upload: &mut Upload, cx: &mut Context) {
+/// Goes over the next body in line, if that begins here; else what is at its place is read back.
+pub(crate) fn start(upload: &mut Upload, cx: &mut Context) {
     let step_bytes = cx.config.hash_step_bytes;
     let Some(hash) = &mut upload.hash else { return };
-    let bytes = (upload.placed_bytes - hash.state.bytes_hashed()).min(step_bytes);
-    if hash.is_under_way() || bytes == 0 {
+    if hash.is_under_way() {
+        return;
+    }
+    let at = hash.state.bytes_hashed();
+    if let Some(lent) = hash.line.get_mut(&at) {
+        lent.turn = Turn::Come;
+        let (body, state) = (lent.body, Box::new(hash.state.clone()));
+        return cx.emit(Effect::HashBody { body, state });
+    }
+    let next = hash.line.first_key_value().map_or(u64::MAX, |(&offset, _)| offset);
+    let bytes = (upload.placed_bytes.min(next) - at).min(step_bytes);
+    if bytes == 0 {
         return;
     }
     hash.reading_bytes = bytes;

@@ -167,7 +167,7 @@ impl Shard {
             }
             Event::Done { op, result } => self.done(op, result),
             Event::BodyHashed { upload_id, body, state } => {
-                hash::body_hashed(self, &upload_id, body, *state);
+                hash::body_hashed(self, &upload_id, body, state);
             }
             Event::Tick => self.tick(),
             Event::Drain => {
@@ -228,6 +228,9 @@ impl Shard {
             match timer {
                 Timer::Admission(stream) => admission::waited_enough(self, stream),
                 Timer::EndWait(upload_id) => ending::waited_enough(self, &upload_id),
+                Timer::HashTurn(upload_id, body) => {
+                    hash::waited_enough(self, &upload_id, body);
+                }
                 Timer::Retry(op) => self.retry(op),
                 Timer::Expire(upload_id) => {
                     ending::expire(self, &upload_id);

@@ -11,6 +11,7 @@ use crate::{
     context::OpKind,
     effect::{BodyPlace, Effect, StreamReply},
     event::ChunkOpen,
+    hash,
     keys::{BodyId, StreamKey},
     record::ChunkRecord,
     refuse,
@@ -134,7 +135,7 @@ pub(crate) fn begin_drop(
 ) {
     if let Some(upload) = shard.uploads.get_mut(upload_id) {
         upload.dropping += 1;
-        upload.take_hash_back(body);
+        hash::take_back(upload, &mut shard.cx, body);
     }
     let op = shard.cx.begin(*upload_id, OpKind::DropBody { number, place, charge });
     shard.cx.emit(Effect::DropBody { op, body });

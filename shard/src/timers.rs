@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sluice_proto::ids::UploadId;
 
-use crate::keys::{Now, OpId, StreamKey};
+use crate::keys::{BodyId, Now, OpId, StreamKey};
 
 /// One thing whose time comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +13,8 @@ pub(crate) enum Timer {
     Admission(StreamKey),
     /// Someone has waited long enough for the end of an upload.
     EndWait(UploadId),
+    /// A whole body has waited long enough for its turn at the SHA-256.
+    HashTurn(UploadId, BodyId),
     /// A failed effect is tried again.
     Retry(OpId),
     /// An upload's lifetime is over. Wall clock.

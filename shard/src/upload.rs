@@ -228,13 +228,6 @@ impl Upload {
         }
     }
 
-    /// The body comes to nothing, and so does what was hashed of it.
-    pub(crate) fn take_hash_back(&mut self, body: BodyId) {
-        if let Some(hash) = &mut self.hash {
-            hash.take_back(body);
-        }
-    }
-
     /// Where a chunk's bytes go in the object, if that can be known yet.
     pub(crate) fn offset_of(&self, number: u32) -> Option<u64> {
         let front = self.received.front();

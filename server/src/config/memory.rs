@@ -17,6 +17,8 @@ const POOL_BYTES: u64 = 16 << 20;
 const REST_BYTES_MIN: u64 = 16 << 20;
 /// More window than this brings nothing, but for the floors of many connections.
 const WINDOW_BYTES_MAX: u64 = 512 << 20;
+/// More chunks that wait for their hash than this can rather be read back.
+const HASH_BYTES_MAX: u64 = 256 << 20;
 /// Chunks are cut to whole steps of this.
 const CHUNK_STEP_BYTES: u64 = 64 << 10;
 
@@ -50,6 +52,8 @@ pub struct MemorySplit {
     pub table_bytes: u64,
     /// Calls that are under way, beside their payload, bytes.
     pub call_bytes: u64,
+    /// Chunks that are written and wait for those before them to be hashed, bytes.
+    pub hash_bytes: u64,
     /// The largest chunk: what was asked for, lowered to fit.
     pub max_chunk_bytes: u64,
     /// Connections of one shard: what was asked for, lowered to fit.
@@ -78,7 +82,8 @@ impl MemoryDemand {
         let parked_bytes = edge_bytes / 8;
         let window_bytes = edge_bytes - parked_bytes;
         let call_bytes = rest / 16;
-        let chunk_bytes = rest - table_bytes - edge_bytes - call_bytes;
+        let hash_bytes = (rest / 16).min(HASH_BYTES_MAX);
+        let chunk_bytes = rest - table_bytes - edge_bytes - call_bytes - hash_bytes;
         let ahead_bytes = chunk_bytes / 2;
         // Floors may take half of the windows; the other half is for those that send.
         let floors = window_bytes / 2 / CONNECTION_FLOOR_BYTES;
@@ -90,6 +95,7 @@ impl MemoryDemand {
             ahead_bytes,
             table_bytes,
             call_bytes,
+            hash_bytes,
             max_chunk_bytes: self.max_chunk_bytes.min(whole_steps(ahead_bytes)),
             connections_max: asked.min(u32::try_from(floors).unwrap_or(u32::MAX)),
         })
@@ -121,6 +127,7 @@ mod tests {
                     + split.parked_bytes
                     + split.chunk_bytes
                     + split.call_bytes
+                    + split.hash_bytes
                     + split.table_bytes;
                 assert!(PROCESS_BYTES + parts * u64::from(shards) <= limit);
                 assert!(split.max_chunk_bytes <= split.ahead_bytes);

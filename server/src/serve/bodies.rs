@@ -14,7 +14,7 @@ use sluice_io::{
 use sluice_proto::ids::UploadId;
 use sluice_shard::{
     Event,
-    effect::{BodyPlace, HashFrom},
+    effect::{BodyPlace, HashTurn},
     event::Outcome,
     keys::{BodyId, OpId, StreamKey},
 };
@@ -22,7 +22,6 @@ use sluice_shard::{
 use super::{
     body_hash::{BodyHash, BodyHashes, Window},
     files::Files,
-    hasher::Hasher,
     limits,
     switch::Switch,
     work::WorkLog,
@@ -37,11 +36,15 @@ pub(super) const PIECES_MAX: usize =
 const TAIL_BYTES_MAX: usize = 4 << 10;
 
 /// A slice shorter than this is copied before it is held in memory: blocks are a megabyte.
-const PINNING_BYTES_MIN: usize = 256 << 10;
+pub(super) const PINNING_BYTES_MIN: usize = 256 << 10;
 
 enum Order {
     Append(StreamKey, Bytes),
-    Close(OpId),
+    /// `awaits_turn`: ends only after the body's turn at the SHA-256 has come.
+    Close {
+        op: OpId,
+        awaits_turn: bool,
+    },
     Drop(OpId),
 }
 
@@ -57,7 +60,7 @@ pub(crate) struct Bodies {
     switch: Switch,
     files: Files,
     work: WorkLog,
-    hashes: BodyHashes,
+    pub(super) hashes: BodyHashes,
     sync: bool,
     open: Rc<RefCell<HashMap<BodyId, Body>>>,
 }
@@ -68,28 +71,26 @@ impl Bodies {
         switch: Switch,
         files: Files,
         work: WorkLog,
-        hasher: Hasher,
+        hashes: BodyHashes,
         sync: bool,
     ) -> Self {
-        let hashes = BodyHashes::new(switch.clone(), hasher);
         Self { switch, files, work, hashes, sync, open: Rc::default() }
     }
 
-    /// `hash`: goes on over the body's bytes.
     pub(crate) fn open(
         &self,
         body: BodyId,
         upload_id: UploadId,
         place: BodyPlace,
         bytes: u64,
-        hash: Option<HashFrom>,
+        hash: HashTurn,
     ) {
         let begun = match place {
             BodyPlace::Discard => Body::Discard,
             BodyPlace::Memory => Body::Memory(Vec::new()),
             BodyPlace::Object { .. } | BodyPlace::Spool(_) => {
                 let (orders, todo) = local::queue(PIECES_MAX);
-                let hash = hash.map(|from| self.hashes.begin(body, upload_id, from));
+                let hash = self.hashes.line_up(body, upload_id, hash);
                 let writer = Writing { upload_id, place, bytes, hash };
                 let writing = write(self.clone(), writer, todo);
                 task::spawn_local(writing).detach();
@@ -110,8 +111,8 @@ impl Bodies {
         self.switch.release(stream, length);
     }
 
-    pub(crate) fn close(&self, op: OpId, body: BodyId) {
-        self.end(op, body, Order::Close(op), true);
+    pub(crate) fn close(&self, op: OpId, body: BodyId, awaits_turn: bool) {
+        self.end(op, body, Order::Close { op, awaits_turn }, true);
     }
 
     pub(crate) fn drop(&self, op: OpId, body: BodyId) {
@@ -140,11 +141,6 @@ impl Bodies {
             Some(Body::Memory(pieces)) => pieces.clone(),
             _ => unreachable!("only a held body is read"),
         }
-    }
-
-    /// The shard knows how far this body took the SHA-256.
-    pub(crate) fn forget_hash(&self, body: BodyId) {
-        self.hashes.forget(body);
     }
 
     pub(crate) fn free_memory(&self, body: BodyId) {
@@ -184,7 +180,7 @@ fn give(orders: &QueueSender<Order>, order: Order) {
 }
 
 /// What is held for long must not hold a whole block for a small part of it.
-fn unpinned(bytes: Bytes) -> Bytes {
+pub(super) fn unpinned(bytes: Bytes) -> Bytes {
     if bytes.len() < PINNING_BYTES_MIN { Bytes::copy_from_slice(&bytes) } else { bytes }
 }
 
@@ -201,20 +197,20 @@ async fn write(bodies: Bodies, writing: Writing, mut todo: QueueReceiver<Order>)
     let mut writer = open_writer(&bodies.files, &upload_id, place, bytes).await;
     let mut failed = None;
     while let Some(order) = todo.recv().await {
-        let (op, keep) = match order {
+        let (op, keep, awaits_turn) = match order {
             Order::Append(stream, piece) => {
                 let (switch, length) = (bodies.switch.clone(), piece.len());
                 let window = Rc::new(Window { switch, stream, bytes: length });
                 if let (Ok(writer), None) = (&mut writer, &failed) {
-                    if let Some(hash) = &hash {
-                        hash.piece(piece.clone(), Rc::clone(&window));
+                    if let Some(hash) = &mut hash {
+                        hash.piece(&piece, &window);
                     }
                     failed = writer.append(piece).await.err();
                 }
                 continue;
             }
-            Order::Close(op) => (op, true),
-            Order::Drop(op) => (op, false),
+            Order::Close { op, awaits_turn } => (op, true, awaits_turn),
+            Order::Drop(op) => (op, false, false),
         };
         let ending = async {
             match (writer, failed) {
@@ -231,8 +227,8 @@ async fn write(bodies: Bodies, writing: Writing, mut todo: QueueReceiver<Order>)
             bodies.files.used_partial(&upload_id);
         }
         let mut hash = hash.take().filter(|_| keep && ended.is_ok());
-        if let Some(hash) = &mut hash {
-            hash.begun().await;
+        if let Some(hash) = hash.as_mut().filter(|_| awaits_turn) {
+            hash.turn().await;
         }
         bodies.switch.post_here(Event::Done { op, result: ended.map(|()| Outcome::Done) });
         if let Some(hash) = hash {

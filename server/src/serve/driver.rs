@@ -67,10 +67,6 @@ impl Driver {
             Event::ChunkWhole { open, bytes } => Some((open.stream, bytes.len())),
             _ => None,
         };
-        let hashed = match &event {
-            Event::BodyHashed { body, .. } => Some(*body),
-            _ => None,
-        };
         self.shard.borrow_mut().apply(clock::now(), event, effects);
         if let Some((stream, bytes)) = piece.filter(|&(stream, _)| !is_kept(effects, stream)) {
             // Its chunk ended before, or keeps nothing: nobody else gives this window back.
@@ -78,9 +74,6 @@ impl Driver {
         }
         for effect in effects.drain(..) {
             self.performer.perform(effect);
-        }
-        if let Some(body) = hashed {
-            self.performer.forget_hash(body);
         }
     }
 }

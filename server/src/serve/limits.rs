@@ -25,7 +25,7 @@ const PLACES_IN_FLIGHT_MAX: usize = 4;
 const HASH_STEP_BYTES: u64 = 4 << 20;
 const HASH_RECORD_BYTES: u64 = 64 << 20;
 
-const BLOCK_BYTES: u64 = 1 << 20;
+pub(super) const BLOCK_BYTES: u64 = 1 << 20;
 pub(super) const STREAM_CEILING_BYTES: u64 = 16 << 20;
 const CONNECTION_CEILING_BYTES: u64 = 64 << 20;
 /// Bigger frames cost less CPU; this one still lets other streams have their turn.
@@ -101,12 +101,14 @@ fn segment_bytes(config: &Config, stores: u16) -> u64 {
 /// The edge of one shard.
 pub(super) fn edge_config(config: &Config) -> EdgeConfig {
     let memory = &config.memory;
-    // Bytes in windows lie in blocks, and so does what the memory spool holds.
+    // Bytes in windows lie in blocks, and so does what the memory spool holds and what waits for its
+    // hash.
     let spooled_bytes = match config.layers.spool {
         Spool::Memory => memory.chunk_bytes,
         Spool::Disk => 0,
     };
-    let all_bytes = memory.pool_bytes + memory.window_bytes + memory.parked_bytes + spooled_bytes;
+    let held_bytes = spooled_bytes + memory.hash_bytes;
+    let all_bytes = memory.pool_bytes + memory.window_bytes + memory.parked_bytes + held_bytes;
     EdgeConfig {
         pool: PoolLimits {
             block_bytes: BLOCK_BYTES as usize,

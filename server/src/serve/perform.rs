@@ -16,7 +16,7 @@ use sluice_shard::{
     Effect, Event, Shard,
     effect::PlaceFrom,
     event::{Claimed, Failure, Outcome},
-    keys::{BodyId, OpId},
+    keys::OpId,
     record::{Object, State, Transition, UploadRecord, UploadSpec},
 };
 
@@ -60,11 +60,6 @@ impl Performer {
         Self(Rc::new(inner))
     }
 
-    /// The shard knows how far this body took the SHA-256.
-    pub(crate) fn forget_hash(&self, body: BodyId) {
-        self.0.bodies.forget_hash(body);
-    }
-
     pub(crate) fn perform(&self, effect: Effect) {
         let Inner { switch, bodies, .. } = &*self.0;
         match effect {
@@ -80,10 +75,12 @@ impl Performer {
                 bodies.open(body, upload_id, place, bytes, hash);
             }
             Effect::Append { body, stream, bytes } => bodies.append(body, stream, bytes),
-            Effect::CloseBody { op, body } => {
+            Effect::CloseBody { op, body, awaits_turn } => {
                 boundary("body.before");
-                bodies.close(op, body);
+                bodies.close(op, body, awaits_turn);
             }
+            Effect::HashBody { body, state } => bodies.hashes.begin(body, *state),
+            Effect::LeaveHash { body } => bodies.hashes.leave(body),
             Effect::DropBody { op, body } => bodies.drop(op, body),
             Effect::FreeMemory { body } => bodies.free_memory(body),
             Effect::RemoveSegment { store, segment } => self.remove_segment(store, segment),

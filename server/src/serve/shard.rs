@@ -26,6 +26,7 @@ use sluice_shard::{Event, Shard, record::State};
 
 use super::{
     bodies::Bodies,
+    body_hash::BodyHashes,
     driver::Driver,
     files::Files,
     hasher::Hasher,
@@ -144,9 +145,12 @@ impl Parts {
         let metrics = Rc::new(ShardMetrics::default());
         let work = WorkLog::new(index, Rc::clone(&metrics));
         let hasher = Hasher::default();
+        let hash_bytes = config.memory.hash_bytes;
+        let hashes = BodyHashes::new(switch.clone(), hasher.clone(), hash_bytes);
+        let bodies = Bodies::new(switch.clone(), files.clone(), work.clone(), hashes, sync);
         let performer = Performer::new(Inner {
             switch: switch.clone(),
-            bodies: Bodies::new(switch.clone(), files.clone(), work.clone(), hasher.clone(), sync),
+            bodies,
             hasher,
             files,
             stores: common.stores.clone(),

@@ -2,10 +2,12 @@
 
 use sluice_proto::{checksum::Sha256State, ids::UploadId};
 
-use super::rig::{Rig, config, send, spec};
+use super::rig::{Rig, Send, config, send, spec};
 use crate::{
     Effect, Event,
+    effect::HashTurn,
     event::Failure,
+    keys::StreamKey,
     record::{State, UploadSpec},
 };
 
@@ -60,12 +62,14 @@ fn in_order_nothing_is_read_back() {
 }
 
 #[test]
-fn what_came_ahead_is_read_back_once() {
+fn what_came_long_ahead_is_read_back_once() {
     let mut rig = Rig::new(config());
     let upload = rig.upload(hashed());
     let mut read_back = 0;
     for number in [1, 2, 0] {
         sends(&mut rig, upload, number, number == 2);
+        // Longer than they wait in memory.
+        rig.pass_ms(2_001);
         read_back += settle(&mut rig);
     }
     assert!(read_back > 0);
@@ -75,7 +79,7 @@ fn what_came_ahead_is_read_back_once() {
 /// However the attempt ends that the hash went along with, the next one is hashed right.
 #[test]
 fn an_attempt_that_comes_to_nothing_gives_the_hash_back() {
-    type End = fn(&mut Rig, crate::keys::StreamKey);
+    type End = fn(&mut Rig, StreamKey);
     let cut: End = |rig, stream| rig.event(Event::ChunkCut { stream });
     let fails: End = |rig, stream| {
         rig.body(stream, &send(0, &[9; 20]));
@@ -126,18 +130,112 @@ fn acks_wait_for_no_hash_but_the_end_does() {
     assert_completed(&mut rig, upload, &[0, 1]);
 }
 
+/// Opens chunks of their numbers, in this order.
+fn open_all(rig: &mut Rig, upload: UploadId, numbers: &[u32]) -> Vec<(StreamKey, Send)> {
+    let chunk = |&number| send(number, &[number as u8; 20]);
+    numbers.iter().map(chunk).map(|chunk| (rig.open(upload, &chunk), chunk)).collect()
+}
+
 #[test]
-fn what_comes_while_two_bodies_are_to_be_hashed_is_read_back() {
+fn of_many_on_their_way_nothing_is_read_back_whatever_their_order() {
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+        let mut rig = Rig::new(config());
+        let upload = rig.upload(UploadSpec { expected_size_bytes: Some(60), ..hashed() });
+        let all = open_all(&mut rig, upload, &order);
+        for (stream, chunk) in all.iter().rev() {
+            rig.body(*stream, chunk);
+            assert_eq!(settle(&mut rig), 0, "{order:?}");
+        }
+        assert_completed(&mut rig, upload, &[0, 1, 2]);
+    }
+}
+
+#[test]
+fn a_body_waits_for_its_turn_only_where_all_before_is_there() {
     let mut rig = Rig::new(config());
     rig.holds_hashes = true;
     let upload = rig.upload(hashed());
-    for number in 0..3 {
-        assert!(sends(&mut rig, upload, number, number == 2));
+    let all = open_all(&mut rig, upload, &[0, 1, 2]);
+    let turns: Vec<_> = rig.line.values().map(|lent| lent.turn).collect();
+    assert_eq!(turns, [HashTurn::Sure, HashTurn::Maybe, HashTurn::Maybe]);
+    rig.body(all[2].0, &all[2].1);
+    rig.settle();
+    assert_eq!(rig.ahead, 1, "the one before may never come");
+    for (stream, chunk) in &all[..2] {
+        rig.body(*stream, chunk);
+        rig.settle();
     }
-    assert!(!rig.held.iter().any(reads_back), "it has to wait for the two");
+    assert_eq!(rig.ahead, 1);
+    let next = rig.open(upload, &send(3, &[3; 20]));
+    assert_eq!(rig.line.values().last().map(|lent| lent.turn), Some(HashTurn::Sure));
+    rig.body(next, &send(3, &[3; 20]).last());
+    rig.settle();
     rig.tell_hashes();
-    assert!(settle(&mut rig) > 0);
+    assert_eq!(settle(&mut rig), 0);
+    assert_completed(&mut rig, upload, &[0, 1, 2, 3]);
+}
+
+#[test]
+fn a_body_that_left_is_read_back_and_those_behind_it_are_not() {
+    let mut rig = Rig::new(config());
+    let upload = rig.upload(hashed());
+    let all = open_all(&mut rig, upload, &[0, 1, 2]);
+    let second = *rig.line.keys().nth(1).unwrap();
+    rig.leaves(second);
+    let mut read_back = 0;
+    for (stream, chunk) in all.into_iter().rev() {
+        rig.body(stream, &if chunk.number == 2 { chunk.last() } else { chunk });
+        read_back += settle(&mut rig);
+    }
+    assert_eq!(read_back, 1);
     assert_completed(&mut rig, upload, &[0, 1, 2]);
+}
+
+#[test]
+fn a_body_doesnt_wait_for_ever_for_one_that_may_not_come() {
+    let mut rig = Rig::new(config());
+    let upload = rig.upload(hashed());
+    let ahead = send(1, &[1; 20]).last();
+    let stream = rig.open(upload, &ahead);
+    rig.body(stream, &ahead);
+    rig.settle();
+    assert_eq!(rig.line.len(), 1);
+    rig.pass_ms(2_001);
+    assert!(rig.line.is_empty());
+    assert!(sends(&mut rig, upload, 0, false));
+    assert_eq!(settle(&mut rig), 1);
+    assert_completed(&mut rig, upload, &[0, 1]);
+}
+
+#[test]
+fn those_behind_a_body_that_comes_to_nothing_leave() {
+    let mut rig = Rig::new(config());
+    let upload = rig.upload(hashed());
+    let all = open_all(&mut rig, upload, &[0, 1, 2]);
+    rig.event(Event::ChunkCut { stream: all[1].0 });
+    rig.settle();
+    assert_eq!(rig.line.len(), 1, "they would hold their windows for one that may not come");
+    for (stream, chunk) in [&all[0], &all[2]] {
+        rig.body(*stream, &if chunk.number == 2 { chunk.clone().last() } else { chunk.clone() });
+    }
+    rig.settle();
+    assert!(sends(&mut rig, upload, 1, false));
+    settle(&mut rig);
+    assert_completed(&mut rig, upload, &[0, 1, 2]);
+}
+
+#[test]
+fn what_replaces_a_body_in_line_is_hashed_in_its_stead() {
+    let mut rig = Rig::new(config());
+    let upload = rig.upload(hashed());
+    assert!(sends(&mut rig, upload, 1, false));
+    assert_eq!(rig.line.len(), 1);
+    rig.chunk(upload, &send(1, &[7; 20]).force()).unwrap();
+    assert!(rig.line.is_empty());
+    rig.chunk(upload, &send(2, &[2; 20]).last()).unwrap();
+    assert!(sends(&mut rig, upload, 0, false));
+    settle(&mut rig);
+    assert_completed(&mut rig, upload, &[0, 7, 2]);
 }
 
 #[test]

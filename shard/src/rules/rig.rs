@@ -15,7 +15,7 @@ use sluice_proto::{
 use crate::{
     Effect, Event, Shard, ShardConfig,
     config::{Objects, Spool},
-    effect::{BodyPlace, CallReply, ChunkAck, HashFrom, PlaceFrom, StreamReply, UploadView},
+    effect::{BodyPlace, CallReply, ChunkAck, HashTurn, PlaceFrom, StreamReply, UploadView},
     event::{ChunkOpen, Claimed, Failure, Initiate, Outcome},
     keys::{BodyId, CallId, Now, OpId, StreamKey},
     record::{Object, State, StoredUpload, Transition, UploadSpec},
@@ -40,17 +40,26 @@ pub(super) struct Rig {
     /// How often what a body held was freed.
     pub freed: usize,
     bodies: BTreeMap<BodyId, (UploadId, BodyPlace, Vec<u8>)>,
-    /// SHA-256s that go on over bodies.
-    /// The SHA-256 where open bodies begin.
-    hashes: BTreeMap<BodyId, Sha256State>,
-    /// The SHA-256 at the end of closed bodies that the shard wasn't told.
-    untold: BTreeMap<BodyId, (UploadId, Sha256State)>,
+    /// Bodies in line for the SHA-256.
+    pub line: BTreeMap<BodyId, InLine>,
     /// Nothing is told of a SHA-256 until it is asked for.
     pub holds_hashes: bool,
+    /// Bodies that closed before their turn came, and don't wait for it.
+    pub ahead: usize,
     spool: BTreeMap<(u32, u64), Vec<u8>>,
     /// Reading an upload takes its time; else it is done at once.
     pub holds_loads: bool,
     next: u64,
+}
+
+/// What is known of a body in line.
+pub(super) struct InLine {
+    pub turn: HashTurn,
+    upload_id: UploadId,
+    /// Where it begins, once its turn came.
+    state: Option<Sha256State>,
+    /// All of it, once it was closed.
+    bytes: Option<Vec<u8>>,
 }
 
 /// One chunk as a client sends it.
@@ -145,9 +154,9 @@ impl Rig {
             segments_removed: Vec::new(),
             freed: 0,
             bodies: BTreeMap::new(),
-            hashes: BTreeMap::new(),
-            untold: BTreeMap::new(),
+            line: BTreeMap::new(),
             holds_hashes: false,
+            ahead: 0,
             spool: BTreeMap::new(),
             holds_loads: false,
             next: 0,
@@ -161,8 +170,7 @@ impl Rig {
         self.shard = Shard::new(config);
         self.held.clear();
         self.bodies.clear();
-        self.hashes.clear();
-        self.untold.clear();
+        self.line.clear();
         let open = self
             .stored
             .values()
@@ -187,13 +195,20 @@ impl Rig {
                 assert!(self.replies.insert(call, result).is_none(), "answered once");
             }
             Effect::OpenBody { body, upload_id, place, hash, .. } => {
-                let begin = |from| match from {
-                    HashFrom::State(state) => *state,
-                    HashFrom::After(before) => self.untold[&before].1.clone(),
-                };
-                self.hashes.extend(hash.map(begin).map(|state| (body, state)));
+                if hash != HashTurn::Never {
+                    let lent = InLine { turn: hash, upload_id, state: None, bytes: None };
+                    self.line.insert(body, lent);
+                }
                 self.bodies.insert(body, (upload_id, place, Vec::new()));
             }
+            Effect::HashBody { body, state } => {
+                let lent = self.line.get_mut(&body).expect("it is in line");
+                assert!(lent.state.replace(*state).is_none(), "its turn comes once");
+                if !self.holds_hashes {
+                    self.tell_hashes();
+                }
+            }
+            Effect::LeaveHash { body } => drop(self.line.remove(&body)),
             Effect::Append { body, bytes, .. } => {
                 self.bodies.get_mut(&body).unwrap().2.extend_from_slice(&bytes);
             }
@@ -221,12 +236,21 @@ impl Rig {
         }
     }
 
-    /// Tells the SHA-256 of closed bodies, the latest first.
+    /// Tells the SHA-256 of closed bodies whose turn came.
     pub(super) fn tell_hashes(&mut self) {
-        while let Some((body, (upload_id, state))) = self.untold.pop_last() {
-            let state = Box::new(state);
-            self.event(Event::BodyHashed { upload_id, body, state });
+        let over = |(_, lent): &(&BodyId, &InLine)| lent.state.is_some() && lent.bytes.is_some();
+        while let Some(body) = self.line.iter().find(over).map(|(&body, _)| body) {
+            let InLine { upload_id, state, bytes, .. } = self.line.remove(&body).unwrap();
+            let mut state = Box::new(state.unwrap());
+            state.update(&bytes.unwrap());
+            self.event(Event::BodyHashed { upload_id, body, state: Some(state) });
         }
+    }
+
+    /// A body in line finds no room to wait in.
+    pub(super) fn leaves(&mut self, body: BodyId) {
+        let upload_id = self.line.remove(&body).expect("it is in line").upload_id;
+        self.event(Event::BodyHashed { upload_id, body, state: None });
     }
 
     pub(super) fn fail(&mut self, effect: &Effect, failure: Failure) {
@@ -264,16 +288,15 @@ impl Rig {
                 let stored = self.stored.get(&upload_id).cloned();
                 return (op, Outcome::Loaded(stored.map(Box::new)));
             }
-            Effect::CloseBody { body, .. } => {
-                if let Some(mut state) = self.hashes.remove(&body) {
-                    let (upload_id, _, bytes) = &self.bodies[&body];
-                    state.update(bytes);
-                    self.untold.insert(body, (*upload_id, state));
+            Effect::CloseBody { body, awaits_turn, .. } => {
+                if let Some(lent) = self.line.get_mut(&body) {
+                    lent.bytes = Some(self.bodies[&body].2.clone());
+                    self.ahead += usize::from(lent.state.is_none() && !awaits_turn);
                 }
                 self.close(body);
             }
             Effect::DropBody { body, .. } => {
-                self.hashes.remove(&body);
+                self.line.remove(&body);
                 drop(self.bodies.remove(&body).expect("it was open"));
             }
             Effect::Place { upload_id, from, offset, bytes, .. } => {

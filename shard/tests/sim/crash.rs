@@ -51,7 +51,8 @@ impl World {
         let of_life = |action: &Action| match action {
             Action::End { life: of, .. }
             | Action::Load { life: of, .. }
-            | Action::Hashed { life: of, .. } => *of == life,
+            | Action::Hashed { life: of, .. }
+            | Action::Leave { life: of, .. } => *of == life,
             _ => false,
         };
         let keys: Vec<_> =

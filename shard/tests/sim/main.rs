@@ -10,6 +10,7 @@ mod crash;
 mod disk;
 mod file;
 mod ledger;
+mod line;
 mod metadata;
 mod moves;
 mod perform;

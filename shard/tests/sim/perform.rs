@@ -1,13 +1,10 @@
 //! What becomes of an effect: when it happens, whether, and what the shard is told.
 
-use sluice_proto::{
-    checksum::Sha256State,
-    ids::{StoreId, UploadId},
-};
+use sluice_proto::ids::{StoreId, UploadId};
 use sluice_shard::{
     Effect, Event,
     config::{Objects, Spool},
-    effect::{BodyPlace, CallReply, HashFrom, PlaceFrom, StreamReply},
+    effect::{BodyPlace, CallReply, PlaceFrom, StreamReply},
     event::{Failure, Outcome},
     keys::{BodyId, CallId, StreamKey},
     record::{State, StoredUpload},
@@ -33,8 +30,6 @@ pub(crate) struct Body {
     pub place: BodyPlace,
     pub bytes: u64,
     pub data: Vec<u8>,
-    /// Goes on over them.
-    pub hash: Option<Sha256State>,
     /// So many are on disk.
     pub landed: usize,
 }
@@ -57,9 +52,13 @@ impl World {
             Effect::Reply { call, result } => self.answer(call, result),
             Effect::OpenBody { body, upload_id, place, bytes, hash } => {
                 let data = Vec::new();
-                let hash = hash.map(|from| self.begin_hash(life, from));
-                let opened = Body { upload: upload_id, place, bytes, data, hash, landed: 0 };
+                self.stand_in_line(life, body, upload_id, hash);
+                let opened = Body { upload: upload_id, place, bytes, data, landed: 0 };
                 self.open_body(life, body, opened);
+            }
+            Effect::HashBody { body, state } => self.turn_comes(life, body, state),
+            Effect::LeaveHash { body } => {
+                drop(self.node(life).expect("it is alive").line.remove(&body));
             }
             Effect::Append { body, bytes, .. } => {
                 let node = self.node(life).expect("it is alive");
@@ -189,6 +188,7 @@ impl World {
             Effect::CloseBody { body, .. } => self.close_body(life, body, fate),
             Effect::DropBody { body, .. } => {
                 self.land_some(life, body);
+                self.node(life).expect("it is alive").line.remove(&body);
                 self.end_body(life, body);
             }
             Effect::Place { op, upload_id, from, offset, bytes } => {
@@ -242,11 +242,8 @@ impl World {
         let body = self.node(life).expect("it is alive").bodies.get_mut(&id).expect("it is open");
         assert_eq!(body.data.len() as u64, body.bytes, "closed when whole");
         let place = body.place;
-        if let (Some(mut state), Fate::Happens) = (body.hash.take(), fate) {
-            state.update(&body.data);
-            let upload_id = body.upload;
-            self.hash_later(life, upload_id, id, state);
-        }
+        let kept = (fate == Fate::Happens).then(|| body.data.clone());
+        self.closed_in_line(life, id, kept);
         if fate == Fate::Fails {
             self.land_some(life, id);
         } else {
@@ -255,29 +252,6 @@ impl World {
         if place != BodyPlace::Memory || fate != Fate::Happens {
             self.end_body(life, id);
         }
-    }
-
-    /// What was told is forgotten: the shard has it.
-    fn begin_hash(&mut self, life: u64, from: HashFrom) -> Sha256State {
-        match from {
-            HashFrom::State(state) => *state,
-            HashFrom::After(before) => {
-                self.node(life).expect("it is alive").hashes[&before].clone()
-            }
-        }
-    }
-
-    /// Nobody waits for the hash of a body; it may be told in any order with others.
-    fn hash_later(&mut self, life: u64, upload_id: UploadId, body: BodyId, state: Sha256State) {
-        self.node(life).expect("it is alive").hashes.insert(body, state);
-        let longest_ms = self.plan.pace.copy_ms * 2;
-        self.after(0, longest_ms, Action::Hashed { life, upload_id, body });
-    }
-
-    pub(crate) fn hashed(&mut self, life: u64, upload_id: UploadId, body: BodyId) {
-        let Some(node) = self.node(life) else { return };
-        let state = Box::new(node.hashes.remove(&body).expect("it is told once"));
-        self.apply(life, Event::BodyHashed { upload_id, body, state });
     }
 
     fn end_body(&mut self, life: u64, id: BodyId) {

@@ -61,6 +61,7 @@ impl World {
     fn check_shards(&self) {
         for node in &self.nodes {
             assert!(node.bodies.is_empty(), "no body is open");
+            assert!(node.line.is_empty(), "no body waits for its hash");
             assert_eq!(node.shard.in_flight(), 0);
             let stats = node.shard.stats();
             let ShardStats { budget_total_bytes, uploads, .. } = stats;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use sluice_proto::{
-    checksum::Sha256State,
     error::Refusal,
     ids::{StoreId, UploadId},
 };
@@ -17,6 +16,7 @@ use sluice_shard::{
 use crate::{
     client::Client,
     disk::Disk,
+    line::InLine,
     metadata::Metadata,
     perform::{Body, Fate},
     plan::{Plan, Weather},
@@ -30,8 +30,8 @@ pub(crate) struct Node {
     pub life: u64,
     pub shard: Shard,
     pub bodies: BTreeMap<BodyId, Body>,
-    /// The SHA-256 at the end of closed bodies that the shard wasn't told.
-    pub hashes: BTreeMap<BodyId, Sha256State>,
+    /// Those that wait for their turn at the SHA-256, or have it.
+    pub line: BTreeMap<BodyId, InLine>,
     /// Its effects are done until it dies in the midst of them.
     pub alive: bool,
 }
@@ -40,7 +40,9 @@ pub(crate) enum Action {
     /// An effect's time has come.
     End { life: u64, effect: Effect, fate: Fate },
     /// A closed body is hashed.
-    Hashed { life: u64, upload_id: UploadId, body: BodyId },
+    Hashed { life: u64, body: BodyId },
+    /// A body leaves the line for the SHA-256.
+    Leave { life: u64, body: BodyId },
     /// A client does something.
     Wake { client: usize },
     /// A store was read.
@@ -145,7 +147,7 @@ impl World {
         self.lives += 1;
         let (life, shard) = (self.lives, Shard::new(self.plan.config.clone()));
         let node =
-            Node { life, shard, bodies: BTreeMap::new(), hashes: BTreeMap::new(), alive: true };
+            Node { life, shard, bodies: BTreeMap::new(), line: BTreeMap::new(), alive: true };
         if index == self.nodes.len() {
             self.nodes.push(node);
         } else {
@@ -224,7 +226,8 @@ impl World {
     fn act(&mut self, action: Action) {
         match action {
             Action::End { life, effect, fate } => self.end(life, effect, fate),
-            Action::Hashed { life, upload_id, body } => self.hashed(life, upload_id, body),
+            Action::Hashed { life, body } => self.hashed(life, body),
+            Action::Leave { life, body } => self.leave(life, body),
             Action::Wake { client } => self.wake(client),
             Action::Load { life, store } => self.load(life, store),
             Action::Kill { life } => self.kill(life),

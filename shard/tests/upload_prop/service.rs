@@ -208,7 +208,10 @@ impl Service {
                 self.spool.retain(|&(of, _), _| of != segment);
                 return None;
             }
-            Effect::FreeMemory { .. } | Effect::Hash { .. } => panic!("not with these layers"),
+            Effect::FreeMemory { .. }
+            | Effect::Hash { .. }
+            | Effect::HashBody { .. }
+            | Effect::LeaveHash { .. } => panic!("not with these layers"),
             Effect::Load { op, .. } => {
                 return Some((op, Outcome::Loaded(self.stored.clone().map(Box::new))));
             }
@@ -217,7 +220,7 @@ impl Service {
                 self.record(wall_ms, steps);
                 op
             }
-            Effect::CloseBody { op, body } => {
+            Effect::CloseBody { op, body, .. } => {
                 match self.bodies.remove(&body).expect("it is open") {
                     (BodyPlace::Object { offset }, data) => self.write(offset, &data),
                     (BodyPlace::Spool(at), data) => drop(self.spool.insert(key(at), data)),
