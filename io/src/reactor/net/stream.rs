@@ -24,6 +24,8 @@ pub struct Stream {
     low_water: usize,
     // The last read took all there was.
     is_drained: bool,
+    // A poll is under way that answers once there is something to read.
+    is_awaited: bool,
 }
 
 impl Stream {
@@ -48,7 +50,7 @@ impl Stream {
     }
 
     fn new(socket: glommio::net::TcpStream, peer: SocketAddr) -> Stream {
-        Stream { socket, peer, low_water: 1, is_drained: false }
+        Stream { socket, peer, low_water: 1, is_drained: false, is_awaited: false }
     }
 
     /// The other end's address.
@@ -77,15 +79,17 @@ impl Stream {
         pacer::step();
         // glommio polls after each read that left room, and won't look again until that poll
         // answers. Above the low water mark this is the cheapest way, and it keeps reads large;
-        // else it would wait for bytes that are there, so we look ourselves.
+        // else it would wait for bytes that are there, so we look ourselves, unless it polls already.
         if self.low_water == 1
             && !self.is_drained
+            && !self.is_awaited
             && let Some(read) = receive(self.socket.as_raw_fd(), buffer)
         {
             self.is_drained = read.as_ref().is_ok_and(|bytes| *bytes < buffer.len());
             return Poll::Ready(read);
         }
         let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        self.is_awaited = read.is_pending();
         self.is_drained = matches!(read, Poll::Ready(Ok(bytes)) if bytes < buffer.len());
         read
     }
