@@ -15,7 +15,7 @@ const SINK: &str = "
     about = 'the least'
     server = { kind = 'sink' }
     client = { kind = 'tcp' }
-    load = { chunk_size = '64 KiB', upload_size = '1 MiB', warm_up = '10 ms', duration = '200 ms' }
+    load = { chunk_size = '64 KiB', upload_size = '1 MiB', warm_up = '10 ms', duration = '1 s' }
 ";
 
 impl Bench {
@@ -146,7 +146,7 @@ fn a_mistake_is_told_before_anything_is_started() {
 
 #[test]
 fn an_interrupt_leaves_nothing_behind() {
-    let long = SINK.replace("200 ms", "10 min");
+    let long = SINK.replace("1 s", "10 min");
     let suite = "rounds = 1\nrun = [{ file = 'sink' }]";
     let bench = Bench::new("interrupt", &[("sink", &long)], suite);
     let mut process = bench.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -17,14 +17,15 @@ const HONEST_BYTES: usize = 16 << 20;
 const HONEST_CHUNK_BYTES: usize = 2 << 20;
 /// An honest upload may take so much longer than twice its quiet time.
 const GRACE: Duration = Duration::from_secs(1);
+/// What else the machine does may slow one try down, and not its quiet times; hardly all of them.
+const TRIES: usize = 3;
 
-/// A server, what was stored on it, and how long an upload takes there when nothing else goes on.
+/// A server, and what was stored on it.
 pub struct Scene {
     pub server: Server,
     pub runtime: Runtime,
     pub outcomes: Vec<Outcome>,
     bytes: Vec<u8>,
-    quiet: Duration,
     victim: String,
 }
 
@@ -34,11 +35,9 @@ impl Scene {
         let (runtime, bytes) = (runtime(), noise(5, HONEST_BYTES));
         let address = server.address();
         let victim = runtime.block_on(async { Calls::to(&address).open("victim").await });
-        let quiet = Duration::ZERO;
-        let mut scene = Self { server, runtime, outcomes: Vec::new(), bytes, quiet, victim };
-        // The first warms the server up.
+        let mut scene = Self { server, runtime, outcomes: Vec::new(), bytes, victim };
+        // Warms the server up.
         scene.upload();
-        scene.quiet = scene.upload();
         scene
     }
 
@@ -64,9 +63,23 @@ impl Scene {
 
     /// Repeats an attack for as long as an honest upload goes on beside it, which must not suffer.
     pub fn beside(&mut self, attack: impl Fn(&Target) + Sync) {
+        let mut before = self.upload();
+        for _ in 0..TRIES {
+            let took = self.upload_beside(&attack);
+            let after = self.upload();
+            println!("honest upload: {took:?}, quiet {before:?} and {after:?}");
+            if took <= 2 * before.max(after) + GRACE {
+                return;
+            }
+            before = after;
+        }
+        panic!("in none of {TRIES} tries the honest upload took at most twice its quiet time");
+    }
+
+    fn upload_beside(&mut self, attack: &(impl Fn(&Target) + Sync)) -> Duration {
         let (target, is_over, began) =
             (self.target(), AtomicBool::new(false), AtomicBool::new(false));
-        let took = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             let attacking = scope.spawn(|| {
                 // Also when the attack fails, or the upload would wait for it.
                 let _began = SetWhenDropped(&began);
@@ -84,10 +97,7 @@ impl Scene {
             is_over.store(true, SeqCst);
             attacking.join().unwrap();
             took
-        });
-        let allowed = 2 * self.quiet + GRACE;
-        println!("honest upload: {took:?}, quiet {:?}", self.quiet);
-        assert!(took <= allowed, "{took:?}, and {:?} when it was quiet", self.quiet);
+        })
     }
 
     /// Nothing is left of all that was done: every budget is whole again, and what was stored is

@@ -20,6 +20,7 @@ mod drain;
 mod drives;
 mod errors;
 mod foreign_clients;
+mod hashing;
 mod kill_anywhere;
 mod layers;
 mod limits;
