@@ -14,6 +14,7 @@ use super::{
     lane::Lane,
     lane_io::LaneIo,
     pool::{Pool, PoolLimits},
+    read_ahead::ReadAhead,
     request::EdgeRequest,
 };
 use crate::reactor::{net::Stream, pacer::PacerHandle, task, timer};
@@ -68,6 +69,7 @@ pub struct EdgeShard {
     pub(super) calls: Cell<usize>,
     lingering: Cell<usize>,
     pub(super) connections: RefCell<Vec<Waker>>,
+    pub(super) read_ahead: ReadAhead,
 }
 
 impl EdgeShard {
@@ -83,6 +85,7 @@ impl EdgeShard {
             calls: Cell::new(0),
             lingering: Cell::new(0),
             connections: RefCell::new(Vec::new()),
+            read_ahead: ReadAhead::default(),
         })
     }
 
@@ -90,6 +93,11 @@ impl EdgeShard {
     pub fn drain(&self) {
         self.draining.set(true);
         self.connections.borrow_mut().drain(..).for_each(Waker::wake);
+    }
+
+    /// All that calls were given is taken in: connections may read on.
+    pub fn taken_in(&self) {
+        self.read_ahead.taken_in();
     }
 
     /// Connections that are open.

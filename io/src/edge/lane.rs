@@ -27,6 +27,7 @@ use super::{
     flood::Flood,
     output::Output,
     payload::Payload,
+    read_ahead::Deferrals,
 };
 use crate::reactor::{net::Stream, timer};
 
@@ -92,6 +93,7 @@ pub(super) struct Lane {
     wary_until_bytes: u64,
     /// No block was free at the last read.
     pub(super) starved: bool,
+    deferrals: Deferrals,
     over: bool,
 }
 
@@ -122,6 +124,7 @@ impl Lane {
             is_lowered: false,
             wary_until_bytes: 0,
             starved: false,
+            deferrals: Deferrals::default(),
             over: false,
         }
     }

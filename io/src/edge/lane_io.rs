@@ -39,7 +39,7 @@ impl AsyncRead for LaneIo {
             if lane.output_bytes() >= OUTPUT_BYTES_MAX {
                 ready!(lane.poll_write_out(cx))?;
             }
-            if turn_bytes >= READ_TURN_BYTES {
+            if turn_bytes >= READ_TURN_BYTES || (turn_bytes == 0 && lane.is_to_wait()) {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

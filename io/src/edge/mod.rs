@@ -12,5 +12,6 @@ mod lane;
 mod lane_io;
 mod output;
 mod payload;
+mod read_ahead;
 
 pub use lane::Cut;

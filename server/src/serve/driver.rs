@@ -1,11 +1,14 @@
 //! Turns a shard's effects into I/O and their ends into events. One waiting point.
 
-use std::{future::poll_fn, pin::Pin, task::Poll};
+use std::{cell::RefCell, future::poll_fn, pin::Pin, rc::Rc, task::Poll};
 
-use sluice_io::reactor::{
-    mesh::MeshReceiver,
-    task,
-    timer::{self, Sleep},
+use sluice_io::{
+    edge::connection::EdgeShard,
+    reactor::{
+        mesh::MeshReceiver,
+        task,
+        timer::{self, Sleep},
+    },
 };
 use sluice_shard::{Effect, Event, Shard, effect::StreamReply, keys::StreamKey};
 
@@ -20,16 +23,18 @@ const MESH_RETRY_MS: u64 = 1;
 
 /// Runs a shard. Never ends by itself.
 pub(crate) struct Driver {
-    pub(crate) shard: std::rc::Rc<std::cell::RefCell<Shard>>,
+    pub(crate) shard: Rc<RefCell<Shard>>,
     pub(crate) switch: Switch,
     pub(crate) mesh: MeshReceiver<Message>,
     pub(crate) performer: Performer,
+    pub(crate) edge: Rc<EdgeShard>,
 }
 
 impl Driver {
     pub(crate) async fn run(mut self) {
         let mut effects = Vec::new();
         let mut sleep = Alarm::default();
+        let mut turn_left = 0;
         loop {
             let waiting = self.switch.flush();
             let deadline_ms = self.shard.borrow().next_deadline();
@@ -43,7 +48,7 @@ impl Driver {
             sleep.set(deadline_ms.into_iter().chain(wake_ms).min());
             let message = poll_fn(|cx| {
                 if let Poll::Ready(message) = self.switch.poll_next(&mut self.mesh, cx) {
-                    return Poll::Ready(Some(message));
+                    return Poll::Ready(message);
                 }
                 sleep.poll(cx).map(|()| None)
             })
@@ -56,8 +61,15 @@ impl Driver {
                 // The loop's beginning knows what for.
                 None => {}
             }
-            // Other shards may keep it busy without end.
-            task::yield_if_needed().await;
+            // Readers bring more before the next turn, and other shards may keep it busy without
+            // end. A turn that left some of what lay there would let that grow up to all windows
+            // while much comes, and what lies long has left the caches.
+            turn_left = usize::saturating_sub(turn_left, 1);
+            if turn_left == 0 {
+                self.edge.taken_in();
+                task::yield_if_needed().await;
+                turn_left = self.switch.waiting_here();
+            }
         }
     }
 

@@ -161,8 +161,14 @@ impl Parts {
             metrics: Rc::clone(&metrics),
             work: work.clone(),
         });
-        let driver =
-            Driver { shard: Rc::clone(&shard), switch: switch.clone(), mesh: receiver, performer };
+        let edge = EdgeShard::new(limits::edge_config(config), pacer);
+        let driver = Driver {
+            shard: Rc::clone(&shard),
+            switch: switch.clone(),
+            mesh: receiver,
+            performer,
+            edge: Rc::clone(&edge),
+        };
         task::spawn_local(driver.run()).detach();
         let service = Rc::new(Service {
             shard: index,
@@ -179,7 +185,6 @@ impl Parts {
             generated: OnceCell::new(),
             watches: Watches::default(),
         });
-        let edge = EdgeShard::new(limits::edge_config(config), pacer);
         Self { index, shard, switch, edge, service, metrics, spool_bytes_max }
     }
 

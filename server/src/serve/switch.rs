@@ -49,6 +49,8 @@ struct Inner {
     shard: u16,
     inbox: RefCell<VecDeque<Message>>,
     driver: RefCell<Option<Waker>>,
+    /// Something began to wait for room in the mesh, which the driver has to watch.
+    look_again: Cell<bool>,
     mesh: MeshSender<Message>,
     /// Whose turn it was last.
     mesh_first: Cell<bool>,
@@ -74,6 +76,7 @@ impl Switch {
             shard,
             inbox: RefCell::default(),
             driver: RefCell::default(),
+            look_again: Cell::new(false),
             mesh,
             mesh_first: Cell::new(false),
             waiting: RefCell::new((0..shards).map(|_| VecDeque::new()).collect()),
@@ -103,6 +106,7 @@ impl Switch {
             } else {
                 waiting.push_back(message);
             }
+            self.0.look_again.set(true);
         }
         if let Some(driver) = self.0.driver.borrow_mut().take() {
             driver.wake();
@@ -114,24 +118,32 @@ impl Switch {
         self.post(self.0.shard, Message::Event(event));
     }
 
-    /// The next message for this shard; the driver's waiting point. Also sends on what waits for
-    /// room in the mesh; `true` if something still does, so that the driver looks again soon.
+    /// The next message for this shard; the driver's waiting point. `None`: something began to wait
+    /// for room in the mesh, which is to be [sent on](Self::flush).
     pub(crate) fn poll_next(
         &self,
         mesh: &mut MeshReceiver<Message>,
         cx: &mut Context<'_>,
-    ) -> Poll<Message> {
+    ) -> Poll<Option<Message>> {
+        if self.0.look_again.take() {
+            return Poll::Ready(None);
+        }
         // By turns, so that neither side can keep the other waiting.
         let mesh_first = !self.0.mesh_first.get();
         self.0.mesh_first.set(mesh_first);
         if mesh_first && let Some((_, message)) = mesh.try_recv() {
-            return Poll::Ready(message);
+            return Poll::Ready(Some(message));
         }
         if let Some(message) = self.0.inbox.borrow_mut().pop_front() {
-            return Poll::Ready(message);
+            return Poll::Ready(Some(message));
         }
         *self.0.driver.borrow_mut() = Some(cx.waker().clone());
-        mesh.poll_recv(cx).map(|(_, message)| message)
+        mesh.poll_recv(cx).map(|(_, message)| Some(message))
+    }
+
+    /// Messages of this shard to itself that wait for its driver.
+    pub(crate) fn waiting_here(&self) -> usize {
+        self.0.inbox.borrow().len()
     }
 
     /// Sends on what waits for room; `true` if some still waits.
@@ -310,5 +322,43 @@ impl Drop for ReaderHandle {
         if reader.held_bytes == 0 {
             readers.remove(&self.key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Wake;
+
+    use sluice_io::reactor::mesh::mesh;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(std::sync::atomic::AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_driver_that_sleeps_looks_after_what_finds_no_room_in_the_mesh() {
+        let mut ends = mesh(2, 2).into_iter();
+        let [(sender, mut own), (_sender, mut other)] =
+            [0, 1].map(|_| ends.next().unwrap().split());
+        let switch = Switch::new(0, 2, sender);
+        let woken = std::sync::Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let mut cx = Context::from_waker(&waker);
+        assert!(switch.poll_next(&mut own, &mut cx).is_pending());
+        for call in 0..3 {
+            switch.post(1, Message::Event(Event::CallCut { call: CallId(call) }));
+        }
+        assert!(woken.0.load(std::sync::atomic::Ordering::SeqCst));
+        assert!(matches!(switch.poll_next(&mut own, &mut cx), Poll::Ready(None)));
+        assert!(switch.flush(), "no room yet");
+        assert!(other.try_recv().is_some());
+        assert!(!switch.flush());
     }
 }

@@ -15,6 +15,11 @@ use crate::{
 };
 
 impl Lane {
+    /// Whether others should have their turns before this connection reads on.
+    pub(in crate::edge) fn is_to_wait(&mut self) -> bool {
+        self.shard.read_ahead.is_to_wait(&mut self.deferrals)
+    }
+
     /// Reads once, and deals out what came; how many bytes, 0 at the end.
     pub(in crate::edge) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let shard = self.shard.clone();
@@ -29,6 +34,7 @@ impl Lane {
         let block = pool.filled(filled);
         drop(pool);
         self.read_bytes += filled as u64;
+        self.shard.read_ahead.read(filled);
         let mut pieces = std::mem::take(&mut self.pieces);
         self.splitter.push(block, &mut pieces);
         let taken = pieces.drain(..).try_for_each(|piece| self.take(piece));
