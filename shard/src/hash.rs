@@ -140,8 +140,8 @@ pub(crate) fn closing(upload: &mut Upload, cx: &mut Context, body: BodyId) -> bo
 
 /// A body was recorded as this chunk: no other attempt at it is hashed.
 pub(crate) fn kept(upload: &mut Upload, cx: &mut Context, number: u32, body: BodyId) {
-    let Some(offset) = upload.offset_of(number) else { return };
-    let lent = upload.hash.as_ref().and_then(|hash| hash.line.get(&offset));
+    let Some(hash) = upload.hash.as_ref().filter(|hash| !hash.line.is_empty()) else { return };
+    let lent = upload.offset_of(number).and_then(|offset| hash.line.get(&offset));
     if let Some(other) = lent.map(|lent| lent.body).filter(|&other| other != body) {
         take_back(upload, cx, other);
     }
