@@ -29,6 +29,7 @@ mod memory;
 mod names;
 mod nodes;
 mod proxy;
+mod small_chunks;
 mod starts;
 mod upload_chunks;
 mod upload_progress;
