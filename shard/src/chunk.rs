@@ -156,8 +156,14 @@ pub(crate) fn end(
     }
     stream.phase = Phase::Closing { body, place };
     let op = cx.begin(upload_id, OpKind::CloseBody(key));
-    let upload = shard.uploads.get_mut(&upload_id).expect("an upload outlives its chunks");
-    let awaits_turn = hash::closing(upload, cx, body);
+    let awaits_turn = match place {
+        BodyPlace::Object { .. } => {
+            let upload = shard.uploads.get_mut(&upload_id).expect("an upload outlives its chunks");
+            hash::closing(upload, cx, body)
+        }
+        // None of these stands in line for the hash.
+        BodyPlace::Spool(_) | BodyPlace::Memory | BodyPlace::Discard => false,
+    };
     cx.emit(Effect::CloseBody { op, body, awaits_turn });
 }
 

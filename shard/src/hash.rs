@@ -151,16 +151,20 @@ pub(crate) fn kept(upload: &mut Upload, cx: &mut Context, number: u32, body: Bod
 /// wait for who knows what.
 pub(crate) fn take_back(upload: &mut Upload, cx: &mut Context, body: BodyId) {
     let Some(hash) = &mut upload.hash else { return };
-    let Some((offset, _)) = hash.lent(body) else { return };
-    for lent in hash.line.split_off(&offset).into_values() {
-        cx.emit(Effect::LeaveHash { body: lent.body });
+    if let Some((offset, _)) = hash.lent(body) {
+        leave_from(hash, cx, offset);
     }
 }
 
 /// Nothing more will be hashed.
 pub(crate) fn leave_all(upload: &mut Upload, cx: &mut Context) {
-    let Some(hash) = &mut upload.hash else { return };
-    for lent in std::mem::take(&mut hash.line).into_values() {
+    if let Some(hash) = &mut upload.hash {
+        leave_from(hash, cx, 0);
+    }
+}
+
+fn leave_from(hash: &mut Hash, cx: &mut Context, offset: u64) {
+    for lent in hash.line.split_off(&offset).into_values() {
         cx.emit(Effect::LeaveHash { body: lent.body });
     }
 }

@@ -60,7 +60,7 @@ pub(crate) struct Bodies {
     switch: Switch,
     files: Files,
     work: WorkLog,
-    pub(super) hashes: BodyHashes,
+    hashes: BodyHashes,
     sync: bool,
     open: Rc<RefCell<HashMap<BodyId, Body>>>,
 }

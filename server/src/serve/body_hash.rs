@@ -158,9 +158,9 @@ impl BodyHash {
 
     /// A piece and the room that it takes: more than a small one would keep all of its block.
     fn waiting(&self, piece: &Bytes) -> Option<(Bytes, Hold)> {
-        let is_small = piece.len() < PINNING_BYTES_MIN;
-        let bytes = if is_small { piece.len() as u64 } else { BLOCK_BYTES };
-        let room = self.hashes.take_room(bytes)?;
+        let is_copied = piece.len() < PINNING_BYTES_MIN;
+        let room =
+            self.hashes.take_room(if is_copied { piece.len() as u64 } else { BLOCK_BYTES })?;
         Some((unpinned(piece.clone()), Hold::Room(room)))
     }
 

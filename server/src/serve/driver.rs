@@ -34,7 +34,7 @@ impl Driver {
     pub(crate) async fn run(mut self) {
         let mut effects = Vec::new();
         let mut sleep = Alarm::default();
-        let mut turn_left = 0;
+        let mut turn_left = 0_usize;
         loop {
             let waiting = self.switch.flush();
             let deadline_ms = self.shard.borrow().next_deadline();
@@ -64,7 +64,7 @@ impl Driver {
             // Readers bring more before the next turn, and other shards may keep it busy without
             // end. A turn that left some of what lay there would let that grow up to all windows
             // while much comes, and what lies long has left the caches.
-            turn_left = usize::saturating_sub(turn_left, 1);
+            turn_left = turn_left.saturating_sub(1);
             if turn_left == 0 {
                 self.edge.taken_in();
                 task::yield_if_needed().await;

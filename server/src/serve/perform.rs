@@ -22,6 +22,7 @@ use sluice_shard::{
 
 use super::{
     bodies::Bodies,
+    body_hash::BodyHashes,
     clock,
     files::Files,
     hasher::Hasher,
@@ -44,6 +45,7 @@ pub(crate) struct Inner {
     pub(crate) switch: Switch,
     pub(crate) files: Files,
     pub(crate) bodies: Bodies,
+    pub(crate) hashes: BodyHashes,
     pub(crate) hasher: Hasher,
     pub(crate) stores: Stores,
     pub(crate) metadata: Database,
@@ -61,7 +63,7 @@ impl Performer {
     }
 
     pub(crate) fn perform(&self, effect: Effect) {
-        let Inner { switch, bodies, .. } = &*self.0;
+        let Inner { switch, bodies, hashes, .. } = &*self.0;
         match effect {
             Effect::Stream { stream, reply } => {
                 boundary("reply.before");
@@ -79,8 +81,8 @@ impl Performer {
                 boundary("body.before");
                 bodies.close(op, body, awaits_turn);
             }
-            Effect::HashBody { body, state } => bodies.hashes.begin(body, *state),
-            Effect::LeaveHash { body } => bodies.hashes.leave(body),
+            Effect::HashBody { body, state } => hashes.begin(body, *state),
+            Effect::LeaveHash { body } => hashes.leave(body),
             Effect::DropBody { op, body } => bodies.drop(op, body),
             Effect::FreeMemory { body } => bodies.free_memory(body),
             Effect::RemoveSegment { store, segment } => self.remove_segment(store, segment),

@@ -147,10 +147,11 @@ impl Parts {
         let hasher = Hasher::default();
         let hash_bytes = config.memory.hash_bytes;
         let hashes = BodyHashes::new(switch.clone(), hasher.clone(), hash_bytes);
-        let bodies = Bodies::new(switch.clone(), files.clone(), work.clone(), hashes, sync);
+        let bodies = Bodies::new(switch.clone(), files.clone(), work.clone(), hashes.clone(), sync);
         let performer = Performer::new(Inner {
             switch: switch.clone(),
             bodies,
+            hashes,
             hasher,
             files,
             stores: common.stores.clone(),

@@ -23,10 +23,15 @@ fn closes(effect: &Effect) -> bool {
     matches!(effect, Effect::CloseBody { .. })
 }
 
+/// A chunk full of its number.
+fn numbered(number: u32, is_last: bool) -> Send {
+    let chunk = send(number, &[number as u8; 20]);
+    if is_last { chunk.last() } else { chunk }
+}
+
 /// Sends a chunk of its number, and has it written; whether it is acked.
 fn sends(rig: &mut Rig, upload: UploadId, number: u32, is_last: bool) -> bool {
-    let chunk = send(number, &[number as u8; 20]);
-    let chunk = if is_last { chunk.last() } else { chunk };
+    let chunk = numbered(number, is_last);
     let stream = rig.open(upload, &chunk);
     rig.body(stream, &chunk);
     rig.settle_but(reads_back);
@@ -131,8 +136,8 @@ fn acks_wait_for_no_hash_but_the_end_does() {
 }
 
 /// Opens chunks of their numbers, in this order.
-fn open_all(rig: &mut Rig, upload: UploadId, numbers: &[u32]) -> Vec<(StreamKey, Send)> {
-    let chunk = |&number| send(number, &[number as u8; 20]);
+fn open_all(rig: &mut Rig, upload: UploadId, numbers: &[u32], last: u32) -> Vec<(StreamKey, Send)> {
+    let chunk = |&number| numbered(number, number == last);
     numbers.iter().map(chunk).map(|chunk| (rig.open(upload, &chunk), chunk)).collect()
 }
 
@@ -141,7 +146,7 @@ fn of_many_on_their_way_nothing_is_read_back_whatever_their_order() {
     for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
         let mut rig = Rig::new(config());
         let upload = rig.upload(UploadSpec { expected_size_bytes: Some(60), ..hashed() });
-        let all = open_all(&mut rig, upload, &order);
+        let all = open_all(&mut rig, upload, &order, 2);
         for (stream, chunk) in all.iter().rev() {
             rig.body(*stream, chunk);
             assert_eq!(settle(&mut rig), 0, "{order:?}");
@@ -155,7 +160,7 @@ fn a_body_waits_for_its_turn_only_where_all_before_is_there() {
     let mut rig = Rig::new(config());
     rig.holds_hashes = true;
     let upload = rig.upload(hashed());
-    let all = open_all(&mut rig, upload, &[0, 1, 2]);
+    let all = open_all(&mut rig, upload, &[0, 1, 2], 3);
     let turns: Vec<_> = rig.line.values().map(|lent| lent.turn).collect();
     assert_eq!(turns, [HashTurn::Sure, HashTurn::Maybe, HashTurn::Maybe]);
     rig.body(all[2].0, &all[2].1);
@@ -166,9 +171,9 @@ fn a_body_waits_for_its_turn_only_where_all_before_is_there() {
         rig.settle();
     }
     assert_eq!(rig.ahead, 1);
-    let next = rig.open(upload, &send(3, &[3; 20]));
+    let (next, chunk) = open_all(&mut rig, upload, &[3], 3).remove(0);
     assert_eq!(rig.line.values().last().map(|lent| lent.turn), Some(HashTurn::Sure));
-    rig.body(next, &send(3, &[3; 20]).last());
+    rig.body(next, &chunk);
     rig.settle();
     rig.tell_hashes();
     assert_eq!(settle(&mut rig), 0);
@@ -179,12 +184,12 @@ fn a_body_waits_for_its_turn_only_where_all_before_is_there() {
 fn a_body_that_left_is_read_back_and_those_behind_it_are_not() {
     let mut rig = Rig::new(config());
     let upload = rig.upload(hashed());
-    let all = open_all(&mut rig, upload, &[0, 1, 2]);
+    let all = open_all(&mut rig, upload, &[0, 1, 2], 2);
     let second = *rig.line.keys().nth(1).unwrap();
     rig.leaves(second);
     let mut read_back = 0;
     for (stream, chunk) in all.into_iter().rev() {
-        rig.body(stream, &if chunk.number == 2 { chunk.last() } else { chunk });
+        rig.body(stream, &chunk);
         read_back += settle(&mut rig);
     }
     assert_eq!(read_back, 1);
@@ -211,12 +216,12 @@ fn a_body_doesnt_wait_for_ever_for_one_that_may_not_come() {
 fn those_behind_a_body_that_comes_to_nothing_leave() {
     let mut rig = Rig::new(config());
     let upload = rig.upload(hashed());
-    let all = open_all(&mut rig, upload, &[0, 1, 2]);
+    let all = open_all(&mut rig, upload, &[0, 1, 2], 2);
     rig.event(Event::ChunkCut { stream: all[1].0 });
     rig.settle();
     assert_eq!(rig.line.len(), 1, "they would hold their windows for one that may not come");
     for (stream, chunk) in [&all[0], &all[2]] {
-        rig.body(*stream, &if chunk.number == 2 { chunk.clone().last() } else { chunk.clone() });
+        rig.body(*stream, chunk);
     }
     rig.settle();
     assert!(sends(&mut rig, upload, 1, false));

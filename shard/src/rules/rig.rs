@@ -2,29 +2,28 @@
 
 #![allow(dead_code)]
 
+mod client;
+
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
 use sluice_proto::{
-    checksum::{Crc32c, Crc64Nvme, Sha256State},
-    error::{Reason, Refusal},
-    grpc::ChunkChecks,
-    ids::{ChunkCount, DriveId, Filename, NodeId, StoreId, UploadId},
+    checksum::Sha256State,
+    error::Refusal,
+    ids::{DriveId, Filename, NodeId, StoreId, UploadId},
 };
 
 use crate::{
     Effect, Event, Shard, ShardConfig,
     config::{Objects, Spool},
-    effect::{BodyPlace, CallReply, ChunkAck, HashTurn, PlaceFrom, StreamReply, UploadView},
-    event::{ChunkOpen, Claimed, Failure, Initiate, Outcome},
+    effect::{BodyPlace, CallReply, HashTurn, PlaceFrom, StreamReply},
+    event::{Claimed, Failure, Outcome},
     keys::{BodyId, CallId, Now, OpId, StreamKey},
-    record::{Object, State, StoredUpload, Transition, UploadSpec},
+    record::{Object, StoredUpload, Transition, UploadSpec},
 };
 
-pub(super) const STORE: StoreId = StoreId(3);
+pub(super) use client::{Send, WAIT_MS, send};
 
-/// Long enough for whatever waits for an end.
-pub(super) const WAIT_MS: u64 = 10_000;
+pub(super) const STORE: StoreId = StoreId(3);
 
 pub(super) struct Rig {
     pub shard: Shard,
@@ -60,39 +59,6 @@ pub(super) struct InLine {
     state: Option<Sha256State>,
     /// All of it, once it was closed.
     bytes: Option<Vec<u8>>,
-}
-
-/// One chunk as a client sends it.
-#[derive(Clone)]
-pub(super) struct Send {
-    pub number: u32,
-    pub data: Vec<u8>,
-    pub is_last: bool,
-    pub force: bool,
-    pub checks: ChunkChecks,
-    pub end_wait: bool,
-}
-
-pub(super) fn send(number: u32, data: &[u8]) -> Send {
-    let checks = ChunkChecks::default();
-    let data = data.to_vec();
-    Send { number, data, is_last: false, force: false, checks, end_wait: false }
-}
-
-impl Send {
-    pub(super) fn last(self) -> Self {
-        Self { is_last: true, ..self }
-    }
-
-    pub(super) fn force(self) -> Self {
-        Self { force: true, ..self }
-    }
-
-    pub(super) fn summed(mut self) -> Self {
-        self.checks.crc32c = Some(Crc32c::of(&self.data));
-        self.checks.crc64nvme = Some(Crc64Nvme::of(&self.data));
-        self
-    }
 }
 
 pub(super) fn config() -> ShardConfig {
@@ -376,136 +342,5 @@ impl Rig {
     fn fresh(&mut self) -> u64 {
         self.next += 1;
         self.next
-    }
-
-    /// Asks for an upload.
-    pub(super) fn initiate(&mut self, spec: UploadSpec) -> (UploadId, CallId) {
-        let number = self.fresh();
-        let mut random = [0; 15];
-        random[..8].copy_from_slice(&number.to_be_bytes());
-        let upload_id = UploadId::new(1, STORE, random);
-        let call = CallId(number);
-        self.event(Event::Initiate(Box::new(Initiate { call, upload_id, spec })));
-        (upload_id, call)
-    }
-
-    /// Makes an upload.
-    pub(super) fn upload(&mut self, spec: UploadSpec) -> UploadId {
-        let (upload_id, call) = self.initiate(spec);
-        self.settle();
-        assert!(matches!(self.replies[&call], Ok(CallReply::Initiated { .. })));
-        upload_id
-    }
-
-    /// Sends a chunk's header.
-    pub(super) fn open(&mut self, upload_id: UploadId, send: &Send) -> StreamKey {
-        let stream = StreamKey(self.fresh());
-        let open = self.opening(stream, upload_id, send);
-        self.event(Event::ChunkOpen(open));
-        stream
-    }
-
-    /// Sends a chunk that comes whole with its header.
-    pub(super) fn whole(&mut self, upload_id: UploadId, send: &Send) -> StreamKey {
-        let stream = StreamKey(self.fresh());
-        let open = self.opening(stream, upload_id, send);
-        let bytes = Bytes::copy_from_slice(&send.data);
-        self.event(Event::ChunkWhole { open, bytes });
-        stream
-    }
-
-    fn opening(&self, stream: StreamKey, upload_id: UploadId, send: &Send) -> Box<ChunkOpen> {
-        Box::new(ChunkOpen {
-            stream,
-            tenant: "t".to_owned(),
-            upload_id,
-            number: send.number,
-            is_last: send.is_last,
-            force: send.force,
-            checks: send.checks,
-            data_bytes: send.data.len() as u64,
-            end_wait_until_ms: send.end_wait.then_some(self.now.mono_ms + WAIT_MS),
-        })
-    }
-
-    /// Sends a chunk's bytes, in two pieces.
-    pub(super) fn body(&mut self, stream: StreamKey, send: &Send) {
-        let (head, tail) = send.data.split_at(send.data.len() / 2);
-        for piece in [head, tail] {
-            self.event(Event::ChunkPiece { stream, bytes: Bytes::copy_from_slice(piece) });
-        }
-        let Send { is_last, force, checks, .. } = *send;
-        self.event(Event::ChunkEnd { stream, is_last, force, checks });
-    }
-
-    /// Sends a chunk and does whatever it takes; its answer.
-    pub(super) fn chunk(&mut self, upload_id: UploadId, send: &Send) -> Result<ChunkAck, Reason> {
-        let stream = self.open(upload_id, send);
-        if self.answer(stream).is_none() {
-            self.body(stream, send);
-        }
-        self.settle();
-        self.answer(stream).expect("a chunk is answered")
-    }
-
-    /// The last word on a chunk, if it was spoken.
-    pub(super) fn answer(&self, stream: StreamKey) -> Option<Result<ChunkAck, Reason>> {
-        match self.told.get(&stream)?.last()? {
-            StreamReply::Acked(ack) => Some(Ok(*ack)),
-            StreamReply::Refused(refusal) => Some(Err(refusal.reason)),
-            StreamReply::Granted { .. } | StreamReply::Parked | StreamReply::Again => None,
-        }
-    }
-
-    pub(super) fn ask_complete(&mut self, upload_id: UploadId, total: Option<i32>) -> CallId {
-        let call = CallId(self.fresh());
-        let total_chunks = total.map(|total| ChunkCount::new(total).unwrap());
-        let wait_until_ms = self.now.mono_ms + WAIT_MS;
-        let tenant = "t".to_owned();
-        let sha256 = None;
-        let event =
-            Event::Complete { call, tenant, upload_id, total_chunks, sha256, wait_until_ms };
-        self.event(event);
-        call
-    }
-
-    pub(super) fn complete(
-        &mut self,
-        upload_id: UploadId,
-        total: Option<i32>,
-    ) -> Result<UploadView, Refusal> {
-        let call = self.ask_complete(upload_id, total);
-        self.settle();
-        match self.replies[&call].clone()? {
-            CallReply::Completed(view) => Ok(*view),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    pub(super) fn abort(&mut self, upload_id: UploadId) -> Result<(), Reason> {
-        let call = CallId(self.fresh());
-        self.event(Event::Abort { call, tenant: "t".to_owned(), upload_id });
-        self.settle();
-        self.replies[&call].clone().map(drop).map_err(|refusal| refusal.reason)
-    }
-
-    pub(super) fn view(&mut self, upload_id: UploadId) -> Result<UploadView, Reason> {
-        let call = CallId(self.fresh());
-        let (tenant, from_chunk, ranges_max) = ("t".to_owned(), 0, 1_000);
-        self.event(Event::Status { call, tenant, upload_id, from_chunk, ranges_max });
-        match self.replies[&call].clone() {
-            Ok(CallReply::Status { upload, .. }) => Ok(*upload),
-            Ok(other) => panic!("{other:?}"),
-            Err(refusal) => Err(refusal.reason),
-        }
-    }
-
-    pub(super) fn state(&mut self, upload_id: UploadId) -> State {
-        self.view(upload_id).unwrap().record.state
-    }
-
-    /// The object's bytes.
-    pub(super) fn object(&self, upload_id: UploadId) -> &[u8] {
-        &self.objects[&upload_id].0
     }
 }

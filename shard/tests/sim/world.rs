@@ -16,7 +16,7 @@ use sluice_shard::{
 use crate::{
     client::Client,
     disk::Disk,
-    line::InLine,
+    hashes::InLine,
     metadata::Metadata,
     perform::{Body, Fate},
     plan::{Plan, Weather},
