@@ -3,4 +3,5 @@
 pub mod disk;
 pub mod edge;
 pub mod reactor;
+pub mod redis;
 pub mod sqlite;

@@ -5,7 +5,6 @@ mod calls;
 mod data_dir;
 mod http;
 mod noise;
-mod ports;
 mod server;
 mod streamed;
 mod terminal;
@@ -18,8 +17,8 @@ pub use calls::{Calls, assert_refused, checked_chunk, chunk, streamed_chunk};
 pub use data_dir::DataDir;
 pub use http::{RawAnswer, RawCall, get, message};
 pub use noise::{Random, noise, seed};
-pub use ports::free as free_ports;
 pub use server::{Options, Server, eventually, two_cpus};
+pub use sluice_test_servers::ports::free as free_ports;
 pub use terminal::{INTERRUPT, Terminal};
 pub use tools::{
     GRPCURL, PYTHON, hex, make_stubs, root, runtime, sha256, sluice, test_tools, text, tool,

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use sluice_test_servers::ports;
 use tempfile::TempDir;
 
 use super::data_dir::DataDir;
-use super::{http, ports};
+use super::http;
 
 /// A server that isn't ready, or not gone, after this long never will be.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -19,6 +19,9 @@ struct Block {
 static BLOCK_HELD: Mutex<Option<Block>> = Mutex::new(None);
 
 /// `count` ports in a row that nobody listens on. Never handed out twice until all were.
+///
+/// # Panics
+/// When there are none.
 pub fn free(count: u16) -> u16 {
     let mut held = BLOCK_HELD.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let block = held.get_or_insert_with(lock_block);

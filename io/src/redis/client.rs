@@ -1,0 +1,260 @@
+//! All servers of one Redis, as one.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    fmt,
+    rc::Rc,
+    time::Duration,
+};
+
+use redis::{Cmd, Value, cmd};
+
+use super::{
+    connection::unredirected,
+    error::{Failed, Redirect, RedisError},
+    node::Node,
+    script::Script,
+    slots::{self, Range},
+    url::{RedisUrl, host_and_port},
+};
+use crate::reactor::timer;
+
+/// A command is sent on so often at most: a slot that moves twice meanwhile is rare.
+const REDIRECTS_MAX: usize = 5;
+/// The slots are asked for so often at most.
+const REFRESH_PAUSE_MS: u64 = 50;
+
+/// How Redis is reached.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where it is.
+    pub url: RedisUrl,
+    /// What connections are called in `CLIENT LIST`.
+    pub client_name: String,
+    /// A command is given up after this.
+    pub within: Duration,
+}
+
+/// What a connection says first.
+#[derive(Clone)]
+pub struct Login {
+    pub(super) user: String,
+    pub(super) password: String,
+    pub(super) client_name: String,
+}
+
+impl fmt::Debug for Login {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Login({})", self.client_name)
+    }
+}
+
+/// Redis, for one executor. Clones share its connections.
+#[derive(Clone)]
+pub struct Client(Rc<Inner>);
+
+struct Inner {
+    login: Rc<Login>,
+    within: Duration,
+    seeds: Vec<(String, u16)>,
+    nodes: RefCell<BTreeMap<(String, u16), Rc<Node>>>,
+    /// Of a cluster, by their first slot; empty otherwise.
+    slots: RefCell<BTreeMap<u16, Range>>,
+    is_cluster: Cell<bool>,
+    refreshed_at_ms: Cell<u64>,
+}
+
+impl Client {
+    /// Doesn't connect yet.
+    pub fn new(settings: Settings) -> Self {
+        let Settings { url, client_name, within } = settings;
+        let login = Login { user: url.user, password: url.password, client_name };
+        Self(Rc::new(Inner {
+            login: Rc::new(login),
+            within,
+            seeds: url.hosts,
+            nodes: RefCell::default(),
+            slots: RefCell::default(),
+            is_cluster: Cell::default(),
+            refreshed_at_ms: Cell::default(),
+        }))
+    }
+
+    /// Connects, and finds out whether it is a cluster.
+    ///
+    /// # Errors
+    /// [`RedisError`], of the server that was asked last.
+    pub async fn connect(&self) -> Result<(), RedisError> {
+        let mut last = RedisError::Connection("no server is named".to_owned());
+        for (host, port) in &self.0.seeds {
+            let node = self.node(host, *port);
+            match self.learn(&node).await {
+                Ok(()) => return Ok(()),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Whether it is Redis Cluster; known after [`Client::connect`].
+    pub fn is_cluster(&self) -> bool {
+        self.0.is_cluster.get()
+    }
+
+    /// Runs a command whose keys lie in the slot of `key`.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn run(&self, key: &str, command: &Cmd) -> Result<Value, RedisError> {
+        self.run_redirected(key, command).await.map_err(unredirected)
+    }
+
+    /// Runs a script made by [`Script::by_name`]; Redis is given its text where it hasn't it.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn run_script(
+        &self,
+        key: &str,
+        script: &Script,
+        call: &Cmd,
+    ) -> Result<Value, RedisError> {
+        match self.run_redirected(key, call).await {
+            Err(Failed::NoScript) => self.run(key, &script.by_text(call)).await,
+            ended => ended.map_err(unredirected),
+        }
+    }
+
+    /// Runs a command on every master; each one's name and answer.
+    ///
+    /// # Errors
+    /// [`RedisError`], of the first that has one.
+    pub async fn run_everywhere(&self, command: &Cmd) -> Result<Vec<(String, Value)>, RedisError> {
+        let mut answers = Vec::new();
+        for node in self.masters() {
+            let answer = self.run_on(&node, command, false).await.map_err(unredirected)?;
+            answers.push((format!("{}:{}", node.host, node.port), answer));
+        }
+        Ok(answers)
+    }
+
+    async fn run_redirected(&self, key: &str, command: &Cmd) -> Result<Value, Failed> {
+        let (mut node, mut asking) = (self.node_of(key), false);
+        for _ in 0..REDIRECTS_MAX {
+            let redirect = match self.run_on(&node, command, asking).await {
+                Err(Failed::Redirected(redirect)) => redirect,
+                Err(Failed::Error(error)) if self.is_cluster() && error.unsettles() => {
+                    self.refresh().await;
+                    return Err(error.into());
+                }
+                ended => return ended,
+            };
+            let target = match &redirect {
+                Redirect::Moved(target) | Redirect::Ask(target) => target,
+            };
+            node = self.named(target, &node.host)?;
+            asking = matches!(redirect, Redirect::Ask(_));
+            if !asking {
+                self.refresh().await;
+            }
+        }
+        Err(RedisError::Answer(format!("sent on more than {REDIRECTS_MAX} times")).into())
+    }
+
+    async fn run_on(&self, node: &Node, command: &Cmd, asking: bool) -> Result<Value, Failed> {
+        node.run(command, asking, self.0.within).await
+    }
+
+    fn masters(&self) -> Vec<Rc<Node>> {
+        let slots = self.0.slots.borrow();
+        let mut named: Vec<_> =
+            slots.values().map(|range| (range.host.clone(), range.port)).collect();
+        if named.is_empty() {
+            named.extend(self.0.seeds.first().cloned());
+        }
+        named.sort_unstable();
+        named.dedup();
+        drop(slots);
+        named.into_iter().map(|(host, port)| self.node(&host, port)).collect()
+    }
+
+    fn node_of(&self, key: &str) -> Rc<Node> {
+        let found = if self.is_cluster() {
+            let slot = slots::slot_of(key.as_bytes());
+            let slots = self.0.slots.borrow();
+            let range = slots.range(..=slot).next_back().map(|(_, range)| range);
+            range.filter(|range| slot <= range.last).map(|range| (range.host.clone(), range.port))
+        } else {
+            None
+        };
+        let (host, port) = found.unwrap_or_else(|| self.0.seeds[0].clone());
+        self.node(&host, port)
+    }
+
+    fn named(&self, target: &str, asked: &str) -> Result<Rc<Node>, RedisError> {
+        // A node that doesn't know its own name leaves it out.
+        let whole =
+            if target.starts_with(':') { format!("{asked}{target}") } else { target.into() };
+        let odd = |_| RedisError::Answer(format!("sent on to {target:?}"));
+        let (host, port) = host_and_port(&whole).map_err(odd)?;
+        Ok(self.node(&host, port))
+    }
+
+    fn node(&self, host: &str, port: u16) -> Rc<Node> {
+        let mut nodes = self.0.nodes.borrow_mut();
+        let node = nodes
+            .entry((host.to_owned(), port))
+            .or_insert_with(|| Rc::new(Node::new(host.to_owned(), port, Rc::clone(&self.0.login))));
+        Rc::clone(node)
+    }
+
+    /// Asks whoever knows for the slots, unless that was just done.
+    async fn refresh(&self) {
+        let now_ms = timer::now_ms();
+        if now_ms < self.0.refreshed_at_ms.get() + REFRESH_PAUSE_MS {
+            return;
+        }
+        self.0.refreshed_at_ms.set(now_ms);
+        let known: Vec<_> = self.0.nodes.borrow().values().cloned().collect();
+        for node in known {
+            if self.learn(&node).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Learns from a server whether it is one of a cluster, and who holds which slots.
+    async fn learn(&self, node: &Node) -> Result<(), RedisError> {
+        let mut info = cmd("INFO");
+        info.arg("cluster");
+        let answer = self.run_on(node, &info, false).await.map_err(unredirected)?;
+        let Value::BulkString(text) = &answer else {
+            return Err(RedisError::Answer("INFO".to_owned()));
+        };
+        let is_cluster = String::from_utf8_lossy(text).contains("cluster_enabled:1");
+        self.0.is_cluster.set(is_cluster);
+        if !is_cluster {
+            return Ok(());
+        }
+        let mut ask = cmd("CLUSTER");
+        ask.arg("SLOTS");
+        let answer = self.run_on(node, &ask, false).await.map_err(unredirected)?;
+        let ranges = slots::read_slots(&answer, &node.host)?;
+        if ranges.is_empty() {
+            return Err(RedisError::Answer(format!("{} knows no slots", node.host)));
+        }
+        self.forget_all_but(&ranges);
+        *self.0.slots.borrow_mut() = ranges.into_iter().map(|range| (range.first, range)).collect();
+        Ok(())
+    }
+
+    /// Servers that hold nothing any more go, with their connections.
+    fn forget_all_but(&self, ranges: &[Range]) {
+        self.0.nodes.borrow_mut().retain(|(host, port), _| {
+            let holds = |range: &Range| range.host == *host && range.port == *port;
+            ranges.iter().any(holds) || self.0.seeds.contains(&(host.clone(), *port))
+        });
+    }
+}

@@ -1,0 +1,14 @@
+//! The real servers that tests run against: each a process of its own, on loopback, on a free port
+//! and in a folder of its own, ended and removed with the value that stands for it.
+//!
+//! `scripts/test-tools` installs them.
+
+#![expect(clippy::disallowed_methods, reason = "waiting for another process needs a clock")]
+
+pub mod ports;
+mod process;
+mod redis;
+mod redis_cluster;
+
+pub use redis::{Options as RedisOptions, Redis};
+pub use redis_cluster::RedisCluster;

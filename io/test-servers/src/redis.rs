@@ -1,0 +1,188 @@
+//! Redis, Debian's `redis-server`.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use crate::{ports, process::Process};
+
+/// How a Redis is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whether it keeps an append-only file, so that it comes back with its data.
+    pub append_only: bool,
+    /// `appendfsync`.
+    pub append_fsync: &'static str,
+    /// `maxmemory`, as in its settings.
+    pub max_memory: &'static str,
+    /// `maxmemory-policy`.
+    pub policy: &'static str,
+    /// The password of the default user; empty: none.
+    pub password: &'static str,
+    /// Further lines of its settings file.
+    pub settings: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            append_only: true,
+            append_fsync: "everysec",
+            max_memory: "1gb",
+            policy: "noeviction",
+            password: "",
+            settings: String::new(),
+        }
+    }
+}
+
+/// One Redis, running or not.
+pub struct Redis {
+    options: Options,
+    folder: TempDir,
+    port: u16,
+    process: Option<Process>,
+}
+
+impl Redis {
+    /// Starts one without data, and waits until it answers.
+    pub fn start(options: Options) -> Self {
+        let mut redis = Self::prepare(options, ports::free(1));
+        redis.restart();
+        redis
+    }
+
+    pub(crate) fn prepare(options: Options, port: u16) -> Self {
+        Self { options, folder: TempDir::new().unwrap(), port, process: None }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// As a server's settings name it.
+    pub fn url(&self) -> String {
+        match self.options.password {
+            "" => format!("redis://{}", self.address()),
+            password => format!("redis://:{password}@{}", self.address()),
+        }
+    }
+
+    /// A folder of its own, removed with it.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// Starts it on what it left behind, and waits until it answers.
+    pub fn restart(&mut self) {
+        self.spawn();
+        let port = self.port;
+        let password = self.options.password;
+        let process = self.process.as_mut().expect("it was started");
+        process.until(|| ask(port, password, &["ping"]).trim() == "PONG");
+    }
+
+    /// As [`Redis::restart`], without waiting for anything.
+    pub fn spawn(&mut self) {
+        assert!(self.process.is_none(), "it runs already");
+        let settings = self.folder.path().join("redis.conf");
+        fs::write(&settings, self.settings()).unwrap();
+        let mut command = Command::new("redis-server");
+        command.arg(&settings).current_dir(self.folder.path());
+        self.process = Some(Process::spawn(&mut command, &self.folder.path().join("log")));
+    }
+
+    fn settings(&self) -> String {
+        let Options { append_only, append_fsync, max_memory, policy, password, settings } =
+            &self.options;
+        let append_only = if *append_only { "yes" } else { "no" };
+        let password = match *password {
+            "" => String::new(),
+            password => format!("requirepass {password}\n"),
+        };
+        format!(
+            "port {port}\nbind 127.0.0.1\ndir {dir}\nsave \"\"\nappendonly {append_only}\n\
+             appendfsync {append_fsync}\nmaxmemory {max_memory}\nmaxmemory-policy {policy}\n\
+             {password}{settings}\n",
+            port = self.port,
+            dir = self.folder.path().display(),
+        )
+    }
+
+    /// Kills it as kill -9 does.
+    pub fn kill(&mut self) {
+        self.process.take().expect("it runs");
+    }
+
+    /// Kills it, and takes away what it would come back with.
+    pub fn lose_everything(&mut self) {
+        self.process.take();
+        // There is none without an append-only file.
+        let _ = fs::remove_dir_all(self.folder.path().join("appendonlydir"));
+    }
+
+    /// Has it end well: it writes down all it has.
+    pub fn shut_down(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        process.signal(libc::SIGTERM);
+        process.wait();
+    }
+
+    /// Stops it where it is: it answers nothing, and its connections stay.
+    pub fn freeze(&self) {
+        self.process.as_ref().expect("it runs").signal(libc::SIGSTOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.process.as_ref().expect("it runs").signal(libc::SIGCONT);
+    }
+
+    /// What it answers to a command, as `redis-cli` prints it.
+    pub fn ask(&self, command: &[&str]) -> String {
+        ask(self.port, self.options.password, command).trim_end().to_owned()
+    }
+
+    /// A figure of `INFO`, by its name.
+    pub fn info(&self, name: &str) -> String {
+        let info = self.ask(&["info", "everything"]);
+        let figure = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        figure.unwrap_or_else(|| panic!("no {name} in INFO")).trim().to_owned()
+    }
+
+    /// What it has printed.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+pub(crate) fn ask(port: u16, password: &str, command: &[&str]) -> String {
+    let mut cli = Command::new("redis-cli");
+    cli.args(["-p", &port.to_string()]).env("REDISCLI_AUTH", password).args(command);
+    let answered = cli.output().unwrap_or_else(|error| panic!("redis-cli: {error}"));
+    String::from_utf8_lossy(&answered.stdout).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_comes_back_with_its_data_and_loses_it_when_told_to() {
+        let mut redis = Redis::start(Options::default());
+        assert_eq!(redis.ask(&["set", "k", "v"]), "OK");
+        redis.shut_down();
+        redis.restart();
+        assert_eq!(redis.ask(&["get", "k"]), "v");
+        redis.lose_everything();
+        redis.restart();
+        assert_eq!(redis.ask(&["get", "k"]), "");
+        assert_eq!(redis.info("maxmemory_policy"), "noeviction");
+    }
+}
