@@ -186,3 +186,31 @@ fn a_data_directory_has_one_owner_and_one_identity() {
     std::fs::write(dir.path().join("identity"), "something else").unwrap();
     assert!(matches!(open(first), Err(OpenError::Damaged(_))));
 }
+
+fn open_two_stores(root: &Path) -> DataDirectory {
+    DataDirectory::open(root, Identity { node: 1, stores: 2 }).unwrap()
+}
+
+#[test]
+fn bytes_stay_with_whoever_knows_their_uploads() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = open_two_stores(folder.path());
+    directory.keep_state_in("local").unwrap();
+    directory.keep_state_in("redis").unwrap();
+    let partial = folder.path().join("partial/1/upload");
+    std::fs::write(&partial, b"bytes").unwrap();
+    directory.keep_state_in("redis").unwrap();
+    let refused = directory.keep_state_in("local").unwrap_err().to_string();
+    assert!(refused.contains("known to redis"), "{refused}");
+    std::fs::remove_file(partial).unwrap();
+    directory.keep_state_in("local").unwrap();
+}
+
+#[test]
+fn each_beginning_has_a_number_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let begin = || open_two_stores(folder.path()).begin_epoch();
+    assert_eq!([begin().unwrap(), begin().unwrap(), begin().unwrap()], [1, 2, 3]);
+    std::fs::write(folder.path().join("epoch"), "many").unwrap();
+    begin().unwrap_err();
+}

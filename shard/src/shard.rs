@@ -15,10 +15,10 @@ use crate::{
     hash, initiate,
     keys::{Now, OpId},
     placing,
-    record::{State, UploadRecord},
+    record::{State, StoredUpload, UploadRecord},
     recover, steps, stream,
     timers::Timer,
-    upload::Upload,
+    upload::{Ending, Upload},
     watch,
 };
 
@@ -71,6 +71,19 @@ impl Shard {
             admission::admit_waiting(self);
         }
         std::mem::swap(&mut self.cx.effects, effects);
+    }
+
+    /// Uploads that haven't ended or aren't swept yet, and how many of their steps are durable.
+    pub fn open_uploads(&self) -> impl Iterator<Item = (UploadId, u64)> {
+        let open = self.uploads.iter().filter(|(_, upload)| upload.ending < Ending::Swept);
+        open.filter(|(_, upload)| upload.durable_rev > 0)
+            .map(|(upload_id, upload)| (*upload_id, upload.durable_rev))
+    }
+
+    /// An upload as its store will have it once all its steps are durable.
+    #[must_use]
+    pub fn stored(&self, upload_id: &UploadId) -> Option<&StoredUpload> {
+        self.uploads.get(upload_id).map(|upload| &upload.stored)
     }
 
     /// What is recorded of an upload, or will be once its steps are durable.

@@ -4,6 +4,9 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+/// Who knows of the uploads in a data directory that doesn't say.
+const STATE_DEFAULT: &str = "local";
+
 /// Who a data directory is. Fixed when it is first opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -22,6 +25,17 @@ pub enum OpenError {
     /// Its identity file can't be understood.
     #[error("{0} is damaged: expected `sluice 1 <node, 16 hex digits> <stores>`")]
     Damaged(PathBuf),
+    /// What is known of the uploads whose bytes it holds is kept elsewhere.
+    #[error(
+        "data directory {path} holds bytes of uploads that are known to {kept_in}: start with that, \
+         until they have ended"
+    )]
+    Elsewhere {
+        /// The data directory.
+        path: PathBuf,
+        /// Where that was kept until now.
+        kept_in: String,
+    },
     /// The file system refused.
     #[error("data directory {path}: {source}")]
     Io {
@@ -85,6 +99,59 @@ impl DataDirectory {
         self.identity
     }
 
+    /// Has it hold bytes of uploads that are known to `keeper` alone from now on, a word.
+    ///
+    /// # Errors
+    /// [`OpenError::Elsewhere`] while it holds bytes of uploads that another keeper knows: they would
+    /// be taken for what a crash left behind.
+    pub fn keep_state_in(&self, keeper: &str) -> Result<(), OpenError> {
+        let failed = |source| OpenError::Io { path: self.root.clone(), source };
+        let path = self.root.join("state");
+        let kept_in = match fs::read_to_string(&path) {
+            Ok(text) => text.trim().to_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => STATE_DEFAULT.to_owned(),
+            Err(error) => return Err(failed(error)),
+        };
+        if kept_in == keeper {
+            return Ok(());
+        }
+        if self.holds_bytes().map_err(failed)? {
+            return Err(OpenError::Elsewhere { path: self.root.clone(), kept_in });
+        }
+        replace(&self.root, &path, &format!("{keeper}\n")).map_err(failed)
+    }
+
+    /// Whether any upload that hasn't ended has bytes here.
+    fn holds_bytes(&self) -> io::Result<bool> {
+        for (folder, store) in ["spool", "partial"]
+            .into_iter()
+            .flat_map(|f| (0..self.identity.stores).map(move |s| (f, s)))
+        {
+            let path = self.root.join(folder).join(store.to_string());
+            if fs::read_dir(path)?.next().is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Counts that a process has begun on it, and how often one has. What was told once is never
+    /// told again.
+    ///
+    /// # Errors
+    /// What the file system says, also of a file that holds no number.
+    pub fn begin_epoch(&self) -> io::Result<u64> {
+        let path = self.root.join("epoch");
+        let before: u64 = match fs::read_to_string(&path) {
+            Ok(text) => text.trim().parse().map_err(io::Error::other)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error),
+        };
+        let epoch = before + 1;
+        replace(&self.root, &path, &format!("{epoch}\n"))?;
+        Ok(epoch)
+    }
+
     /// The database file of one store.
     pub fn store_database(&self, store: u16) -> PathBuf {
         self.root.join("stores").join(format!("{store}.db"))
@@ -112,9 +179,14 @@ fn make_folders(root: &Path, stores: u16) -> io::Result<()> {
 }
 
 fn record(root: &Path, path: &Path, identity: Identity) -> io::Result<()> {
-    let draft = root.join("identity.new");
+    replace(root, path, &format!("sluice 1 {:016x} {}\n", identity.node, identity.stores))
+}
+
+/// Writes a file so that a crash leaves the old one or the new one.
+fn replace(root: &Path, path: &Path, text: &str) -> io::Result<()> {
+    let draft = path.with_extension("new");
     let mut file = File::create(&draft)?;
-    writeln!(file, "sluice 1 {:016x} {}", identity.node, identity.stores)?;
+    file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&draft, path)?;
     File::open(root)?.sync_all()

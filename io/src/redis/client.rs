@@ -36,12 +36,12 @@ pub struct Settings {
     pub within: Duration,
 }
 
-/// What a connection says first.
-#[derive(Clone)]
-pub struct Login {
+/// What a connection says first, and how many have.
+pub(super) struct Login {
     pub(super) user: String,
     pub(super) password: String,
     pub(super) client_name: String,
+    pub(super) connects: Cell<u64>,
 }
 
 impl fmt::Debug for Login {
@@ -69,12 +69,13 @@ struct Inner {
 impl Client {
     /// Doesn't connect yet.
     pub fn new(settings: Settings) -> Self {
-        let Settings { url, client_name, within } = settings;
-        let login = Login { user: url.user, password: url.password, client_name };
+        let Settings { url: RedisUrl { user, password, hosts, .. }, client_name, within } =
+            settings;
+        let login = Login { user, password, client_name, connects: Cell::default() };
         Self(Rc::new(Inner {
             login: Rc::new(login),
             within,
-            seeds: url.hosts,
+            seeds: hosts,
             nodes: RefCell::default(),
             slots: RefCell::default(),
             is_cluster: Cell::default(),
@@ -96,6 +97,12 @@ impl Client {
             }
         }
         Err(last)
+    }
+
+    /// How many connections were made so far. While this stays, nothing was lost that Redis has said
+    /// it has: a server that went and came back lost its connections.
+    pub fn connects(&self) -> u64 {
+        self.0.login.connects.get()
     }
 
     /// Whether it is Redis Cluster; known after [`Client::connect`].

@@ -14,9 +14,17 @@ mod slots;
 mod socket;
 mod url;
 
-pub use client::{Client, Login, Settings};
+pub use client::{Client, Settings};
 pub use error::RedisError;
-pub use redis::{Cmd, Value, cmd};
+pub use redis::{Cmd, FromRedisValue, Value, cmd};
 pub use script::Script;
 pub use slots::slot_of;
 pub use url::{RedisUrl, UrlError};
+
+/// Reads an answer.
+///
+/// # Errors
+/// [`RedisError::Answer`] if it is another.
+pub fn read<T: FromRedisValue>(answer: Value) -> Result<T, RedisError> {
+    redis::from_redis_value(answer).map_err(|error| RedisError::Answer(error.to_string()))
+}

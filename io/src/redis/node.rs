@@ -100,6 +100,7 @@ impl Node {
         *self.failed.borrow_mut() = opened.as_ref().err().cloned();
         self.failed_at_ms.set(timer::now_ms());
         let connection = Rc::new(opened?);
+        self.login.connects.set(self.login.connects.get() + 1);
         *self.connection.borrow_mut() = Some(Rc::clone(&connection));
         Ok(connection)
     }

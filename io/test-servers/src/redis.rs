@@ -104,7 +104,7 @@ impl Redis {
         let append_only = if *append_only { "yes" } else { "no" };
         let password = match *password {
             "" => String::new(),
-            password => format!("requirepass {password}\n"),
+            password => format!("requirepass \"{password}\"\n"),
         };
         format!(
             "port {port}\nbind 127.0.0.1\ndir {dir}\nsave \"\"\nappendonly {append_only}\n\

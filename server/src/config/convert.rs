@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::error::ConfigError;
-use crate::config::layers::{Durability, Layer, Layers, Objects, Spool};
+use crate::config::layers::{Coordination, Durability, Layer, Layers, Objects, Spool};
 use crate::config::machine::Machine;
 use crate::config::memory::MemoryDemand;
 use crate::config::raw::RawConfig;
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, Redis};
 use crate::config::{format_cpus, parse_cpus};
 use crate::placement::STORES_DEFAULT;
+use sluice_io::redis::RedisUrl;
 use sluice_proto::units::{format_size, parse_duration, parse_size};
 
 const MEMORY_LIMIT_DEFAULT: u64 = 4 << 30;
@@ -27,7 +28,7 @@ impl TryFrom<(RawConfig, &Machine)> for Config {
     fn try_from((raw, machine): (RawConfig, &Machine)) -> Result<Self, ConfigError> {
         let read = Reader(&raw);
         let layers = read.layers()?;
-        read.refuse_unread_sections()?;
+        read.refuse_unread_sections(layers)?;
         let cpus = read.cpus(&machine.cpus)?;
         let limits = read.limits()?;
         let (memory_limit_bytes, memory) = read.memory(machine, cpus.len(), &limits)?;
@@ -41,6 +42,7 @@ impl TryFrom<(RawConfig, &Machine)> for Config {
             memory,
             shard_port_base: read
                 .value("shard_port_base", "0", "a port, or 0", |text| text.parse().ok())?,
+            redis: read.redis(layers)?,
             layers,
             limits,
             sha256: read.value("integrity.sha256", "on", "on or off", switch)?,
@@ -136,20 +138,49 @@ impl Reader<'_> {
     }
 
     /// Settings of layers that are not on would be ignored: whoever wrote them meant otherwise.
-    fn refuse_unread_sections(&self) -> Result<(), ConfigError> {
+    fn refuse_unread_sections(&self, layers: Layers) -> Result<(), ConfigError> {
         let sections = [
-            ("redis.", "neither coordination nor spool is redis"),
-            ("s3.", "objects is not s3"),
-            ("kafka.", "events is not kafka"),
-            ("mysql.", "metadata is not mysql"),
+            ("redis.", layers.is_coordinated(), "coordination is not redis"),
+            ("s3.", false, "objects is not s3"),
+            ("kafka.", false, "events is not kafka"),
+            ("mysql.", false, "metadata is not mysql"),
         ];
         for key in super::KEYS {
-            let unread = sections.iter().find(|(section, _)| key.name.starts_with(section));
-            if let (Some((_, reason)), Some(_)) = (unread, self.0.get(key.name)) {
+            let unread = sections
+                .iter()
+                .find(|(section, is_read, _)| !is_read && key.name.starts_with(section));
+            if let (Some((.., reason)), Some(_)) = (unread, self.0.get(key.name)) {
                 return Err(self.contradiction(key.name, format!("nothing reads it, {reason}")));
             }
         }
         Ok(())
+    }
+
+    fn redis(&self, layers: Layers) -> Result<Option<Redis>, ConfigError> {
+        if !layers.is_coordinated() {
+            return Ok(None);
+        }
+        let Some(text) = self.text("redis.url") else {
+            return Err(self.contradiction(Coordination::KEY, "redis.url doesn't say where it is"));
+        };
+        let mut url = RedisUrl::parse(text.trim()).map_err(|problem| ConfigError::Invalid {
+            key: "redis.url",
+            origin: self.0.origin("redis.url"),
+            // It may hold a password.
+            value: "what is there".to_owned(),
+            expected: format!("redis://[user[:password]@]host[:port]: {problem}"),
+        })?;
+        for (key, field) in [("redis.user", &mut url.user), ("redis.password", &mut url.password)] {
+            match self.text(key) {
+                Some(_) if !field.is_empty() => {
+                    return Err(self.contradiction(key, "redis.url has one, too"));
+                }
+                Some(text) => *field = text.to_owned(),
+                None => {}
+            }
+        }
+        let within = self.value("redis.timeout", "2 s", DURATION, timeout)?;
+        Ok(Some(Redis { url, within }))
     }
 
     fn cpus(&self, allowed: &[usize]) -> Result<Vec<usize>, ConfigError> {
@@ -261,6 +292,11 @@ fn size(text: &str) -> Option<u64> {
 
 fn count(text: &str) -> Option<u32> {
     text.parse().ok().filter(|&count| count > 0)
+}
+
+fn timeout(text: &str) -> Option<Duration> {
+    let most = Duration::from_secs(60);
+    parse_duration(text).filter(|time| !time.is_zero() && *time <= most)
 }
 
 fn lifetime(text: &str) -> Option<Duration> {

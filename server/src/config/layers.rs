@@ -37,9 +37,11 @@ pub trait Layer: Copy + 'static {
 
 layer! {
     /// Who knows which node owns an upload.
-    Coordination "coordination" ["redis"]
-    /// This node owns all of its uploads.
+    Coordination "coordination" []
+    /// This node owns all of its uploads, and keeps what it knows of them in its data directory.
     Local "local",
+    /// What a node knows of its uploads is kept in Redis, and who runs as it is told by a lease.
+    Redis "redis",
 }
 
 layer! {
@@ -101,6 +103,11 @@ pub struct Layers {
 }
 
 impl Layers {
+    /// Whether what is known of uploads is kept in Redis.
+    pub fn is_coordinated(&self) -> bool {
+        self.coordination == Coordination::Redis
+    }
+
     /// Whether an ack can survive the process: the default level where it can.
     pub fn gives_spooled_acks(&self) -> bool {
         self.spool == Spool::Disk

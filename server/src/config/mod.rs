@@ -10,6 +10,7 @@ mod machine;
 mod memory;
 mod print;
 mod raw;
+mod redis;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ pub use layers::{Coordination, Durability, Events, Layer, Layers, Metadata, Obje
 pub use machine::{Machine, cgroup_memory_bytes};
 pub use memory::{MemoryDemand, MemorySplit};
 pub use raw::{FILE_DEFAULT, Origin, RawConfig, Setting, variable_of};
+pub use redis::Redis;
 
 /// All settings of a server, defaults filled in and checked against each other.
 #[derive(Debug, Clone)]
@@ -42,6 +44,8 @@ pub struct Config {
     pub shard_port_base: u16,
     /// What stands behind the intake.
     pub layers: Layers,
+    /// How Redis is reached; `None` where no layer uses it.
+    pub redis: Option<Redis>,
     /// What a client can run into.
     pub limits: Limits,
     /// Whether the SHA-256 of every whole is computed; a declared one always is.

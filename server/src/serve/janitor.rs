@@ -1,12 +1,9 @@
 //! What time takes away: ended uploads that nobody may ask for any more, the requests that made
 //! them, and events that nobody fetches.
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
-use sluice_io::{
-    reactor::timer,
-    sqlite::{Database, DatabaseError},
-};
+use sluice_io::{reactor::timer, sqlite::Database};
 use sluice_proto::{ids::StoreId, limits::ENDED_KEPT_MS};
 
 use super::{clock, stores::Stores};
@@ -41,7 +38,7 @@ pub(super) async fn run(stores: Stores, own: Vec<StoreId>, metadata: Option<Data
 }
 
 /// Takes steps until one finds nothing to do.
-async fn all(what: &str, step: impl AsyncFn() -> Result<bool, DatabaseError>) {
+async fn all<E: Display>(what: &str, step: impl AsyncFn() -> Result<bool, E>) {
     loop {
         match step().await {
             Ok(true) => timer::sleep(PAUSE).await,

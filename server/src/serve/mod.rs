@@ -16,6 +16,8 @@ mod janitor;
 mod limits;
 mod perform;
 mod process;
+mod recovery;
+mod redis;
 mod service;
 mod shard;
 mod stores;
@@ -45,16 +47,17 @@ use tokio::{
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-pub use self::stores::StateError;
 use self::{
     process::Process,
+    redis::{Beginning, Found},
     service::{AddServices, Generated},
     shard::{Common, Seed},
-    stores::Stores,
+    stores::{LocalStores, StoresAccess},
 };
+pub use self::{recovery::StateError, redis::RedisUnfit};
 use crate::{
     admin::ServerFacts,
-    config::{Config, Durability},
+    config::{Config, Durability, Layer as _},
     doctor, metadata,
     placement::{Placement, STORES_DEFAULT},
 };
@@ -108,6 +111,9 @@ pub enum ServeError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// Another process has taken this node's lease in Redis.
+    #[error("another process runs as this node: does it have a copy of the data directory?")]
+    Succeeded,
     /// The shards can't run.
     #[error(transparent)]
     Executors(#[from] ExecutorError),
@@ -132,6 +138,7 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     }
     let reserved = addresses::reserve(config.listen, shards, config.shard_port_base)
         .map_err(|(address, source)| ServeError::Address { address, source })?;
+    directory.keep_state_in(config.layers.coordination.as_str())?;
     let runtime = runtime().map_err(system("starting the admin thread"))?;
     let (process, orders) = Process::new(shards, stores);
     let process = Arc::new(process);
@@ -175,7 +182,7 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     banner::print(&config, shared_address, admin_address);
     executors.join()?;
     signalled.abort();
-    Ok(())
+    if process.was_succeeded() { Err(ServeError::Succeeded) } else { Ok(()) }
 }
 
 fn fresh_identity() -> Identity {
@@ -214,7 +221,7 @@ fn start_admin(
 
 /// What was found in the data directory.
 struct Opened {
-    stores: Stores,
+    stores: StoresAccess,
     metadata: Database,
     /// An event for each store.
     loaded: Vec<Event>,
@@ -224,7 +231,7 @@ struct Opened {
 fn open_state(
     directory: &DataDirectory,
     config: &Config,
-    process: &Process,
+    process: &Arc<Process>,
 ) -> Result<Opened, StateError> {
     let durability = match config.layers.durability {
         Durability::Process => sluice_io::sqlite::Durability::Process,
@@ -232,9 +239,29 @@ fn open_state(
     };
     let metadata =
         Database::open(&directory.shared_database(), metadata::migrations(), durability)?;
-    let stores = Stores::open(directory, durability)?;
-    let loaded = stores.load_all(&config.data_dir, &metadata, || process.store_loaded())?;
-    Ok(Opened { stores, metadata, loaded })
+    let (root, identity) = (directory.root(), directory.identity());
+    let Some(settings) = config.redis.as_ref().filter(|_| config.layers.is_coordinated()) else {
+        let stores = LocalStores::open(directory, durability)?;
+        let loaded = recovery::take_up(root, &metadata, identity.stores, |store| {
+            let uploads = stores.load_open(store)?;
+            process.store_loaded();
+            Ok(uploads)
+        })?;
+        return Ok(Opened { stores: StoresAccess::Local(stores), metadata, loaded });
+    };
+    let settings = settings.client(identity.node);
+    let beginning = Beginning {
+        settings: settings.clone(),
+        identity,
+        durability: config.layers.durability,
+        token: u64::from_be_bytes(service::random()),
+        epoch_min: directory.begin_epoch().map_err(StateError::Epoch)?,
+    };
+    let Found { lease, mut uploads } = redis::begin(beginning, config.cpus[0], process)?;
+    let loaded = recovery::take_up(root, &metadata, identity.stores, |store| {
+        Ok(std::mem::take(&mut uploads[usize::from(store.0)]))
+    })?;
+    Ok(Opened { stores: StoresAccess::Redis { settings, lease }, metadata, loaded })
 }
 
 /// What health is told of: the server as a whole, and each service of the contract.

@@ -31,6 +31,7 @@ pub(super) struct Process {
     shards: Vec<ShardState>,
     stores_left: AtomicUsize,
     draining: AtomicBool,
+    succeeded: AtomicBool,
 }
 
 struct ShardState {
@@ -56,7 +57,8 @@ impl Process {
             })
             .unzip();
         let stores_left = AtomicUsize::new(usize::from(stores));
-        (Self { shards: states, stores_left, draining: AtomicBool::new(false) }, receivers)
+        let [draining, succeeded] = [false; 2].map(AtomicBool::new);
+        (Self { shards: states, stores_left, draining, succeeded }, receivers)
     }
 
     /// A store was read.
@@ -105,6 +107,16 @@ impl Process {
             return vec![NotReady::Loading { stores_left }];
         }
         Vec::new()
+    }
+
+    /// Another process runs as this node: this one ends.
+    pub(super) fn succeeded(&self) {
+        self.succeeded.store(true, Ordering::Release);
+        self.drain();
+    }
+
+    pub(super) fn was_succeeded(&self) -> bool {
+        self.succeeded.load(Ordering::Acquire)
     }
 
     /// Tells every shard to end. The first call alone does.

@@ -33,8 +33,9 @@ use super::{
     janitor, limits,
     perform::{Inner, Performer},
     process::{Order, Process},
+    redis::{self, RedisHealth},
     service::{self, AddServices, Service, Watches},
-    stores::Stores,
+    stores::{Stores, StoresAccess},
     switch::{Message, Switch},
     work::WorkLog,
 };
@@ -62,7 +63,7 @@ pub(super) struct Common {
     pub(super) config: Arc<Config>,
     pub(super) process: Arc<Process>,
     pub(super) placement: Placement,
-    pub(super) stores: Stores,
+    pub(super) stores: StoresAccess,
     pub(super) metadata: Database,
     pub(super) shared_address: SocketAddr,
     pub(super) own_addresses: Arc<[SocketAddr]>,
@@ -104,7 +105,8 @@ pub(super) async fn run(
     task::spawn_local(parts.clone().look_after(Arc::clone(&common.process))).detach();
     let own = common.placement.stores_of(index).collect();
     let metadata = (index == 0).then(|| common.metadata.clone());
-    task::spawn_background(janitor::run(common.stores.clone(), own, metadata)).detach();
+    task::spawn_background(janitor::run(parts.stores.clone(), own, metadata)).detach();
+    parts.guard(&common);
     common.process.serves(index);
     drop(listening.send(Ok(())));
     parts.obey(seed.orders).await;
@@ -126,6 +128,8 @@ struct Parts {
     edge: Rc<EdgeShard>,
     service: Rc<Service>,
     metrics: Rc<ShardMetrics>,
+    stores: Stores,
+    health: RedisHealth,
     spool_bytes_max: u64,
 }
 
@@ -148,13 +152,14 @@ impl Parts {
         let hash_bytes = config.memory.hash_bytes;
         let hashes = BodyHashes::new(switch.clone(), hasher.clone(), hash_bytes);
         let bodies = Bodies::new(switch.clone(), files.clone(), work.clone(), hashes.clone(), sync);
+        let stores = common.stores.open(index);
         let performer = Performer::new(Inner {
             switch: switch.clone(),
             bodies,
             hashes,
             hasher,
             files,
-            stores: common.stores.clone(),
+            stores: stores.clone(),
             metadata: common.metadata.clone(),
             sync,
             chunk_records_max,
@@ -179,14 +184,29 @@ impl Parts {
             offer: limits::offer(config, placement.stores()),
             objects: config.layers.objects,
             min_chunk_rate_bytes: config.limits.min_chunk_rate_bytes,
-            stores: common.stores.clone(),
+            stores: stores.clone(),
             metadata: common.metadata.clone(),
             metrics: Rc::clone(&metrics),
             work,
             generated: OnceCell::new(),
             watches: Watches::default(),
         });
-        Self { index, shard, switch, edge, service, metrics, spool_bytes_max }
+        let health = RedisHealth::default();
+        Self { index, shard, switch, edge, service, metrics, stores, health, spool_bytes_max }
+    }
+
+    /// Has somebody look after what lies in Redis, if anything does.
+    fn guard(&self, common: &Common) {
+        if let (Stores::Redis(stores), StoresAccess::Redis { lease, .. }) =
+            (&self.stores, &common.stores)
+        {
+            let guard = redis::guard(stores.clone(), Rc::clone(&self.shard), self.health.clone());
+            task::spawn_local(guard).detach();
+            if self.index == 0 {
+                let (client, process) = (stores.client().clone(), Arc::clone(&common.process));
+                task::spawn_local(redis::hold_lease(lease.clone(), client, process)).detach();
+            }
+        }
     }
 
     /// Gives signs of life, unused memory back, and counts how busy and how late the shard is.

@@ -4,12 +4,16 @@ use std::{cell::Cell, fmt::Display, io, rc::Rc, time::Duration};
 
 use sluice_io::{
     reactor::timer,
+    redis::RedisError,
     sqlite::{DatabaseError, DatabaseErrorKind},
 };
 use sluice_proto::ids::UploadId;
 use sluice_shard::event::Failure;
 
-use crate::metrics::{ShardMetrics, Work, WorkOutcome};
+use crate::{
+    metrics::{ShardMetrics, Work, WorkOutcome},
+    store::StoreError,
+};
 
 /// A kind of failure is logged once in so long: a full disk refuses thousands a second.
 const QUIET_MS: u64 = 5_000;
@@ -91,6 +95,18 @@ impl Cause for io::Error {
         match self.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Failure::Full,
             _ => Failure::Unavailable,
+        }
+    }
+}
+
+impl Cause for StoreError {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Database(error) => error.failure(),
+            Self::Redis(RedisError::Full(_)) => Failure::Full,
+            Self::Redis(_) | Self::Step(_) | Self::Damaged { .. } | Self::Lapsed => {
+                Failure::Unavailable
+            }
         }
     }
 }

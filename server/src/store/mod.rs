@@ -1,37 +1,32 @@
-//! What is durable of the uploads of one store, in one SQLite file.
+//! What is durable of uploads: by stores, in local databases or in Redis.
 //!
-//! Says in SQL what `StoredUpload::apply` of the shard says in memory; a test holds the two
-//! together.
+//! Both hold what `StoredUpload::apply` of the shard says in memory, and one suite of tests holds
+//! them to it.
 //!
 //! Invariants: a step is taken once, in the order of its `rev`; a process that was succeeded
 //! takes none.
 
-mod codec;
-mod forget;
-mod list;
-mod load;
-mod schema;
-mod steps;
+pub mod local;
+mod query;
+pub mod redis;
 #[cfg(test)]
 mod tests;
 
-use rusqlite::{Connection, params};
+use sluice_io::{redis::RedisError, sqlite::DatabaseError};
+use sluice_proto::ids::UploadId;
+use sluice_shard::record::StoredUpload;
 
-pub use forget::forget_ended;
-pub use list::{Filter, Found, Room, Stage, Stretch, list};
-pub use load::{Loaded, load_one, load_open};
-pub use steps::take_steps;
+pub use query::{Filter, Found, Room, Stage, Stretch};
 
-/// The tables, for [`sluice_io::sqlite::Database::open`].
-pub fn migrations() -> &'static [&'static str] {
-    schema::MIGRATIONS
-}
-
-/// Who writes, and since which opening of the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fence {
-    node: u64,
-    epoch: i64,
+/// What a store holds of one upload.
+#[derive(Debug, PartialEq)]
+pub enum Loaded {
+    /// No such upload.
+    Nothing,
+    /// It has more chunks than were asked for.
+    TooLarge,
+    /// All of it.
+    Whole(Box<StoredUpload>),
 }
 
 /// A step that must not be taken.
@@ -50,29 +45,27 @@ pub enum StepError {
     },
 }
 
-impl From<StepError> for rusqlite::Error {
-    fn from(error: StepError) -> Self {
-        Self::ToSqlConversionFailure(Box::new(error))
-    }
-}
-
-/// Shuts every earlier process out of the store.
-///
-/// # Errors
-/// What the database says.
-pub fn take_fence(conn: &Connection, node: u64) -> rusqlite::Result<Fence> {
-    let epoch = conn.query_row(
-        "INSERT INTO fence (one, node, epoch) VALUES (1, ?1, 1)
-         ON CONFLICT (one) DO UPDATE SET node = excluded.node, epoch = epoch + 1
-         RETURNING epoch",
-        params![node as i64],
-        |row| row.get(0),
-    )?;
-    Ok(Fence { node, epoch })
-}
-
-fn check_fence(conn: &Connection, fence: Fence) -> rusqlite::Result<()> {
-    let mut select = conn.prepare_cached("SELECT node, epoch FROM fence")?;
-    let held: (i64, i64) = select.query_row((), |row| Ok((row.get(0)?, row.get(1)?)))?;
-    if held == (fence.node as i64, fence.epoch) { Ok(()) } else { Err(StepError::Fenced.into()) }
+/// Why a store did nothing, or why that isn't known.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A local database refused.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// Redis refused, or couldn't be asked.
+    #[error("redis: {0}")]
+    Redis(#[from] RedisError),
+    /// The steps must not be taken.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// What is recorded of an upload can't be read.
+    #[error("upload {upload_id}: {source}")]
+    Damaged {
+        /// Which.
+        upload_id: UploadId,
+        /// Where.
+        source: redis::Damaged,
+    },
+    /// This process couldn't renew its lease: another may run as its node by now.
+    #[error("this node's lease in Redis has lapsed")]
+    Lapsed,
 }

@@ -1,9 +1,13 @@
+//! What every store must do, each test against both.
+
+mod kept;
 mod list;
+mod local;
+mod redis;
 
 use std::collections::BTreeMap;
 
 use proptest::{collection::vec, option, prelude::*};
-use rusqlite::Connection;
 use sluice_proto::{
     error::Reason,
     ids::{DriveId, Filename, NodeId, RequestId, StoreId, UploadId},
@@ -17,20 +21,15 @@ use sluice_shard::{
     },
 };
 
-use super::{Fence, Loaded, forget_ended, load_one, load_open, migrations, take_fence, take_steps};
+use self::kept::Kept;
+use super::Loaded;
 
 const NODE: u64 = u64::MAX - 7;
-
-fn open() -> (Connection, Fence) {
-    let conn = Connection::open_in_memory().unwrap();
-    migrations().iter().for_each(|migration| conn.execute_batch(migration).unwrap());
-    let fence = take_fence(&conn, NODE).unwrap();
-    (conn, fence)
-}
+const STORE: StoreId = StoreId(3);
 
 fn record() -> UploadRecord {
     UploadRecord {
-        upload_id: UploadId::new(NODE, StoreId(3), [9; 15]),
+        upload_id: UploadId::new(NODE, STORE, [9; 15]),
         spec: UploadSpec {
             tenant: "t".into(),
             drive_id: DriveId::parse("d").unwrap(),
@@ -109,105 +108,102 @@ fn step() -> impl Strategy<Value = Transition> {
     ]
 }
 
+/// What ended is swept once, and then nothing more can come.
+fn possible(steps: Vec<Transition>) -> Vec<Transition> {
+    let ends = |step: &_| matches!(step, Transition::Completed(_) | Transition::End { .. });
+    let last_end = steps.iter().rposition(ends);
+    let sweep = (0..steps.len()).rev().find(|&at| steps[at] == Transition::CleanedUp);
+    let over = last_end.zip(sweep).filter(|(end, sweep)| end < sweep).map(|(_, sweep)| sweep);
+    let steps = steps.into_iter().enumerate().take(over.map_or(usize::MAX, |over| over + 1));
+    let is_kept = |at, step: &_| over == Some(at) || *step != Transition::CleanedUp;
+    steps.filter(|(at, step)| is_kept(*at, step)).map(|(_, step)| step).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     /// What is loaded is what the reference says, also if batches come twice and overlap.
     #[test]
     fn a_store_holds_what_its_steps_say(steps in vec(step(), 0..40), cuts in vec(0..40usize, 1..6)) {
-        let (conn, fence) = open();
         let upload_id = record().upload_id;
         let mut all = vec![Transition::Create(Box::new(record()))];
-        all.extend(steps);
+        all.extend(possible(steps));
         let mut stored =
             StoredUpload { record: record(), chunks: BTreeMap::new(), hash_state: None, rev: 1 };
         all[1..].iter().for_each(|step| stored.apply(step, 0));
-        let mut done = 0;
-        for cut in cuts.into_iter().chain([all.len()]) {
-            let (from, to) = (cut.min(done), cut.max(done).min(all.len()));
-            take_steps(&conn, fence, &upload_id, from as u64 + 1, 77, &all[from..to]).unwrap();
-            done = done.max(to);
-        }
         stored.record.update_ms = 77;
-        let is_open = !stored.record.state.ended() || stored.record.cleanup_pending;
-        let open = if is_open { vec![stored.clone()] } else { Vec::new() };
-        prop_assert_eq!(load_open(&conn).unwrap(), open);
-        let one = load_one(&conn, &upload_id, stored.chunks.len()).unwrap();
-        prop_assert_eq!(one, Loaded::Whole(Box::new(stored)));
+        for kept in Kept::empty() {
+            let mut done = 0;
+            for cut in cuts.iter().copied().chain([all.len()]) {
+                let (from, to) = (cut.min(done), cut.max(done).min(all.len()));
+                kept.take_steps(upload_id, from as u64 + 1, 77, &all[from..to]).unwrap();
+                done = done.max(to);
+            }
+            let one = kept.load_one(upload_id, stored.chunks.len());
+            prop_assert_eq!(one, Loaded::Whole(Box::new(stored.clone())));
+            let is_open = !stored.record.state.ended() || stored.record.cleanup_pending;
+            let open = if is_open { vec![stored.clone()] } else { Vec::new() };
+            prop_assert_eq!(kept.load_open(), open);
+        }
     }
 }
 
 #[test]
 fn a_process_that_was_succeeded_records_nothing() {
-    let (conn, old) = open();
-    let new = take_fence(&conn, NODE).unwrap();
-    assert_ne!(old, new);
-    let create = [Transition::Create(Box::new(record()))];
-    let upload_id = record().upload_id;
-    let error = take_steps(&conn, old, &upload_id, 1, 5, &create).unwrap_err();
-    assert!(error.to_string().contains("succeeded"), "{error}");
-    assert_eq!(load_open(&conn).unwrap(), []);
-    take_steps(&conn, new, &upload_id, 1, 5, &create).unwrap();
-    assert_eq!(load_open(&conn).unwrap().len(), 1);
+    for kept in Kept::empty() {
+        let create = [Transition::Create(Box::new(record()))];
+        let upload_id = record().upload_id;
+        kept.take_steps(upload_id, 1, 5, &create).unwrap();
+        let step = [Transition::FixTotal { total_chunks: 1, sha256: None }];
+        let later = kept.succeed();
+        assert_eq!(later.load_open().len(), 1);
+        let error = kept.take_steps(upload_id, 2, 5, &step).unwrap_err();
+        assert!(error.contains("succeeded"), "{error}");
+        later.take_steps(upload_id, 2, 5, &step).unwrap();
+        assert_eq!(later.load_open()[0].rev, 2);
+    }
 }
 
 #[test]
 fn a_step_whose_predecessor_is_missing_is_refused() {
-    let (conn, fence) = open();
-    let upload_id = record().upload_id;
-    let step = [Transition::Completing { object: None }];
-    assert!(take_steps(&conn, fence, &upload_id, 2, 5, &step).is_err());
-    take_steps(&conn, fence, &upload_id, 1, 5, &[Transition::Create(Box::new(record()))]).unwrap();
-    assert!(take_steps(&conn, fence, &upload_id, 3, 5, &step).is_err());
-    take_steps(&conn, fence, &upload_id, 2, 5, &step).unwrap();
+    for kept in Kept::empty() {
+        let upload_id = record().upload_id;
+        let step = [Transition::Completing { object: None }];
+        kept.take_steps(upload_id, 1, 5, &step).unwrap_err();
+        kept.take_steps(upload_id, 2, 5, &step).unwrap_err();
+        assert_eq!(kept.load_one(upload_id, 9), Loaded::Nothing);
+        kept.take_steps(upload_id, 1, 5, &[Transition::Create(Box::new(record()))]).unwrap();
+        kept.take_steps(upload_id, 3, 5, &step).unwrap_err();
+        kept.take_steps(upload_id, 2, 5, &step).unwrap();
+    }
 }
 
 #[test]
 fn what_ended_long_ago_is_forgotten_and_nothing_else() {
-    let (conn, fence) = open();
-    let upload_id = record().upload_id;
-    let chunk = ChunkRecord {
-        attempt: 0,
-        bytes: 1,
-        crc64nvme: 1,
-        crc32c: 1,
-        sha256: None,
-        place: ChunkPlace::Object,
-    };
-    let steps = [
-        Transition::Create(Box::new(record())),
-        Transition::PutChunk { number: 0, chunk: chunk.clone(), total_chunks: None },
-        Transition::PutChunk { number: 7, chunk, total_chunks: None },
-        Transition::End { state: State::Aborted, error: None },
-    ];
-    take_steps(&conn, fence, &upload_id, 1, 5, &steps).unwrap();
-    assert!(!forget_ended(&conn, fence, 1_000, 9).unwrap(), "it isn't swept");
-    take_steps(&conn, fence, &upload_id, 5, 6, &[Transition::CleanedUp]).unwrap();
-    assert!(!forget_ended(&conn, fence, 6, 9).unwrap(), "it is too young");
-    assert_eq!(load_one(&conn, &upload_id, 0).unwrap(), Loaded::TooLarge);
-    assert!(forget_ended(&conn, fence, 7, 1).unwrap());
-    assert_eq!(load_one(&conn, &upload_id, 9).unwrap(), Loaded::Nothing);
-    while forget_ended(&conn, fence, 7, 1).unwrap() {}
-    let chunks: i64 = conn.query_row("SELECT count(*) FROM chunks", (), |row| row.get(0)).unwrap();
-    assert_eq!(chunks, 0);
-    take_fence(&conn, NODE).unwrap();
-    assert!(forget_ended(&conn, fence, 7, 9).is_err());
-}
-
-#[test]
-fn a_start_reads_by_index_what_is_open_alone() {
-    let (conn, _) = open();
-    for (select, index) in [
-        ("SELECT * FROM uploads WHERE state < 3 OR cleanup_pending", "uploads_open"),
-        (
-            "SELECT upload FROM uploads WHERE NOT (state < 3 OR cleanup_pending)
-             AND update_ms < 1 LIMIT 1",
-            "uploads_ended",
-        ),
-    ] {
-        let plan: String = conn
-            .query_row(&format!("EXPLAIN QUERY PLAN {select}"), (), |row| row.get("detail"))
-            .unwrap();
-        assert!(plan.contains(index), "{plan}");
+    for kept in Kept::empty() {
+        let upload_id = record().upload_id;
+        let chunk = ChunkRecord {
+            attempt: 0,
+            bytes: 1,
+            crc64nvme: 1,
+            crc32c: 1,
+            sha256: None,
+            place: ChunkPlace::Object,
+        };
+        let steps = [
+            Transition::Create(Box::new(record())),
+            Transition::PutChunk { number: 0, chunk: chunk.clone(), total_chunks: None },
+            Transition::PutChunk { number: 7, chunk, total_chunks: None },
+            Transition::End { state: State::Aborted, error: None },
+        ];
+        kept.take_steps(upload_id, 1, 5, &steps).unwrap();
+        assert!(!kept.forget_ended(1_000, 9), "it isn't swept");
+        kept.take_steps(upload_id, 5, 6, &[Transition::CleanedUp]).unwrap();
+        assert!(!kept.forget_ended(6, 9), "it is too young");
+        assert_eq!(kept.load_one(upload_id, 0), Loaded::TooLarge);
+        assert!(kept.forget_ended(7, 1));
+        assert_eq!(kept.load_one(upload_id, 9), Loaded::Nothing);
+        while kept.forget_ended(7, 1) {}
+        assert_eq!(kept.chunk_records(), 0);
     }
 }

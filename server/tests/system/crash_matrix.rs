@@ -20,30 +20,38 @@ const POLL: Duration = Duration::from_millis(2);
 fn a_server_dies_at_each_boundary_the_first_time_it_is_there() {
     let mut random = Random::new(seed("crash_matrix, first"));
     for boundary in BOUNDARIES {
-        Crash { boundary, nth: 1, again: false, seed: random.within(0..1 << 40) }.run();
+        let seed = random.within(0..1 << 40);
+        Crash { boundary, nth: 1, again: false, seed, settings: "" }.run();
     }
 }
 
 #[test]
 fn a_server_dies_at_each_boundary_later_and_again_while_it_recovers() {
-    let mut random = Random::new(seed("crash_matrix, later"));
+    all_boundaries("crash_matrix, later", "");
+}
+
+/// Some time at each boundary, and again.
+pub fn all_boundaries(name: &str, settings: &str) {
+    let mut random = Random::new(seed(name));
     for boundary in BOUNDARIES {
         let (nth, seed) = (random.within(2..40), random.within(0..1 << 40));
-        Crash { boundary, nth, again: true, seed }.run();
+        Crash { boundary, nth, again: true, seed, settings }.run();
     }
 }
 
 /// One death.
-struct Crash {
+struct Crash<'a> {
     boundary: &'static str,
     /// At which hit of the boundary.
     nth: u64,
     /// Whether the next process is to die at its first hit, if it has one.
     again: bool,
     seed: u64,
+    /// Of the server.
+    settings: &'a str,
 }
 
-impl Crash {
+impl Crash<'_> {
     fn run(&self) {
         let Self { boundary, nth, seed, .. } = *self;
         println!("{boundary}, hit {nth}, seed {seed}");
@@ -51,7 +59,9 @@ impl Crash {
             1 => format!("{boundary}=panic"),
             nth => format!("{boundary}={}*off->panic", nth - 1),
         };
-        let mut server = Server::start(Options { failpoints: die(nth), ..Options::default() });
+        let settings = self.settings.to_owned();
+        let options = Options { failpoints: die(nth), settings, ..Options::default() };
+        let mut server = Server::start(options);
         let mut uploads = Uploads::new(server.address(), seed);
         let ended = uploads.until_it_ends(&mut server, ROUNDS_MAX);
         self.assert_died_there(ended.expect("never there"), &server);

@@ -29,6 +29,7 @@ mod memory;
 mod names;
 mod nodes;
 mod proxy;
+mod redis;
 mod small_chunks;
 mod starts;
 mod upload_chunks;

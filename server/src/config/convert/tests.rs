@@ -52,13 +52,9 @@ fn every_setting_arrives_in_its_unit() {
 
 #[test]
 fn what_this_build_lacks_is_said_so() {
-    for (key, value) in [
-        ("coordination", "redis"),
-        ("spool", "redis"),
-        ("objects", "s3"),
-        ("events", "kafka"),
-        ("metadata", "mysql"),
-    ] {
+    for (key, value) in
+        [("spool", "redis"), ("objects", "s3"), ("events", "kafka"), ("metadata", "mysql")]
+    {
         let error = read(&[(key, value)]).unwrap_err();
         assert!(matches!(error, ConfigError::NotBuilt { .. }), "{error}");
         assert!(error.to_string().starts_with(&format!("`{key}` (environment SLUICE_")), "{error}");
@@ -75,6 +71,15 @@ fn contradictions_name_their_key() {
         ("durability", &[("spool", "memory"), ("durability", "power")]),
         ("s3.bucket", &[("s3.bucket", "b")]),
         ("redis.url", &[("redis.url", "redis://secret@x")]),
+        ("coordination", &[("coordination", "redis")]),
+        (
+            "redis.password",
+            &[
+                ("coordination", "redis"),
+                ("redis.url", "redis://:secret@x"),
+                ("redis.password", "secret"),
+            ],
+        ),
         ("admin_listen", &[("listen", "0.0.0.0:7080")]),
         ("shard_port_base", &[("shard_port_base", "7069")]),
         ("shard_port_base", &[("shard_port_base", "65535")]),
@@ -90,6 +95,22 @@ fn contradictions_name_their_key() {
     assert!(discard.crc && !discard.discards_whole);
     let defaults = read(&[("integrity.crc", "on"), ("discard.whole_chunks", "off")]).unwrap();
     assert_eq!(defaults.layers.objects, Objects::Fs);
+}
+
+#[test]
+fn redis_is_reached_as_it_is_written() {
+    let settings = [
+        ("coordination", "redis"),
+        ("redis.url", "redis://a,b:7000"),
+        ("redis.user", "u"),
+        ("redis.password", "p"),
+        ("redis.timeout", "500 ms"),
+    ];
+    let redis = read(&settings).unwrap().redis.unwrap();
+    assert_eq!((redis.url.user.as_str(), redis.url.password.as_str()), ("u", "p"));
+    assert_eq!((redis.url.hosts.len(), redis.within.as_millis()), (2, 500));
+    assert!(!read(&settings).unwrap().to_toml(true).contains("\"p\""));
+    assert_eq!(read(&[]).unwrap().redis, None);
 }
 
 #[test]
@@ -125,6 +146,12 @@ fn values_out_of_range_are_refused_with_what_is_needed() {
         let error = read(&[(key, value)]).unwrap_err();
         assert!(matches!(error, ConfigError::Invalid { .. }), "{key}: {error}");
         assert!(error.to_string().contains("needed is "), "{error}");
+    }
+    for redis in [("redis.url", "http://secret@x"), ("redis.timeout", "2 h")] {
+        let url = ("redis.url", "redis://x");
+        let error = read(&[("coordination", "redis"), url, redis]).unwrap_err();
+        assert!(matches!(error, ConfigError::Invalid { key, .. } if key == redis.0), "{error}");
+        assert!(!error.to_string().contains("secret"), "{error}");
     }
     let error = read(&[("memory_limit", "64M")]).unwrap_err().to_string();
     assert!(error.contains("at least 112.0 MiB for 2 shards"), "{error}");

@@ -1,14 +1,13 @@
 //! Questions of clients to the databases, and the pages that answer them.
 
 use rusqlite::Connection;
-use sluice_io::sqlite::DatabaseError;
 use sluice_proto::{
     error::{Reason, Refusal},
     limits::{PAGE_BYTES_MAX, PAGE_ITEMS_DEFAULT},
 };
 
 use super::{RETRY_AFTER_MS, Service, token};
-use crate::{metadata::PageLimit, metrics::Work};
+use crate::{metadata::PageLimit, metrics::Work, serve::work::Cause};
 
 /// Asks the metadata.
 pub(super) async fn metadata<T: Send + 'static>(
@@ -22,7 +21,7 @@ pub(super) async fn metadata<T: Send + 'static>(
 pub(super) async fn of<T>(
     service: &Service,
     work: Work,
-    asking: impl Future<Output = Result<T, DatabaseError>>,
+    asking: impl Future<Output = Result<T, impl Cause>>,
 ) -> Result<T, Refusal> {
     service.work.watch_question(work, asking).await.map_err(|_logged| {
         Refusal::new(Reason::BackendDown, "the database can't be asked just now")

@@ -1,5 +1,5 @@
 use super::*;
-use crate::store::{Filter, Found, Room, Stage, Stretch, list};
+use crate::store::{Filter, Found, Room, Stage, Stretch};
 
 const ROOMY: Room = Room { items: 1_000, bytes: 1 << 30, rows: 1_000_000 };
 
@@ -14,7 +14,7 @@ fn filter(stage: Stage) -> Filter {
 }
 
 fn id(seed: u8) -> UploadId {
-    UploadId::new(NODE, StoreId(3), [seed; 15])
+    UploadId::new(NODE, STORE, [seed; 15])
 }
 
 /// What a test makes of an upload.
@@ -38,7 +38,7 @@ fn life() -> impl Strategy<Value = Life> {
 }
 
 /// One of two names, requests and drives each.
-fn make(conn: &Connection, fence: Fence, seed: u8, life: Life) -> StoredUpload {
+fn make(kept: &Kept, seed: u8, life: Life) -> StoredUpload {
     let mut record = UploadRecord { upload_id: id(seed), ..record() };
     let odd = |bit: u8| seed >> bit & 1 == 1;
     record.spec.filename = Filename::parse(if odd(0) { "odd" } else { "even" }).unwrap();
@@ -79,7 +79,7 @@ fn make(conn: &Connection, fence: Fence, seed: u8, life: Life) -> StoredUpload {
     }
     steps.iter().for_each(|step| stored.apply(step, 0));
     steps.insert(0, Transition::Create(Box::new(record)));
-    take_steps(conn, fence, &id(seed), 1, 77, &steps).unwrap();
+    kept.take_steps(id(seed), 1, 77, &steps).unwrap();
     stored.record.update_ms = 77;
     stored
 }
@@ -130,71 +130,55 @@ proptest! {
         name in prop_oneof![Just(""), Just("odd")],
         by_request: bool,
     ) {
-        let (conn, fence) = open();
         let request_id = by_request.then(|| RequestId::parse("r").unwrap());
         let filter = Filter { request_id, filename: name.into(), ..filter(stage) };
-        let uploads: Vec<StoredUpload> =
-            (0..).zip(&old).map(|(seed, &life)| make(&conn, fence, seed, life)).collect();
-        let expected: Vec<Found> =
-            uploads.iter().filter(|upload| fits(&filter, upload)).map(told).collect();
-        let (mut found, mut after, mut fresh) = (Vec::new(), Some(0), (100..).zip(fresh));
-        for (items, bytes, rows) in rooms {
-            let Some(from) = after else { break };
-            let stretch = list(&conn, &filter, from, Room { items, bytes, rows }).unwrap();
-            prop_assert!(stretch.found.len() <= items);
-            found.extend(stretch.found);
-            after = stretch.next;
-            if let Some((seed, life)) = fresh.next() {
-                make(&conn, fence, seed, life);
+        for kept in Kept::empty() {
+            let uploads: Vec<StoredUpload> =
+                (0..).zip(&old).map(|(seed, &life)| make(&kept, seed, life)).collect();
+            let expected: Vec<Found> =
+                uploads.iter().filter(|upload| fits(&filter, upload)).map(told).collect();
+            let (mut found, mut after, mut fresh) = (Vec::new(), Some(0), (100..).zip(&fresh));
+            for &(items, bytes, rows) in &rooms {
+                let Some(from) = after else { break };
+                let stretch = kept.list(&filter, from, Room { items, bytes, rows });
+                prop_assert!(stretch.found.len() <= items);
+                found.extend(stretch.found);
+                after = stretch.next;
+                if let Some((seed, &life)) = fresh.next() {
+                    make(&kept, seed, life);
+                }
             }
+            prop_assert_eq!(after, None, "the walk ends");
+            prop_assert_eq!(&found[..expected.len()], &expected[..]);
         }
-        prop_assert_eq!(after, None, "the walk ends");
-        prop_assert_eq!(&found[..expected.len()], &expected[..]);
     }
 }
 
 #[test]
 fn an_upload_that_ends_or_goes_keeps_nobody_elses_place() {
-    let (conn, fence) = open();
-    for seed in [0, 8, 16, 24, 32] {
-        make(&conn, fence, seed, Life::Swept(State::Aborted));
+    for kept in Kept::empty() {
+        for seed in [0, 8, 16, 24, 32] {
+            make(&kept, seed, Life::Swept(State::Aborted));
+        }
+        let room = Room { items: 2, ..ROOMY };
+        let Stretch { next, .. } = kept.list(&filter(Stage::Any), 0, room);
+        while kept.forget_ended(78, 2) {}
+        make(&kept, 40, Life::Open);
+        let rest = kept.list(&filter(Stage::Any), next.unwrap(), ROOMY);
+        assert_eq!(rest.found, [Found::Live(id(40))], "its row isn't one that was used before");
     }
-    let room = Room { items: 2, ..ROOMY };
-    let Stretch { next, .. } = list(&conn, &filter(Stage::Any), 0, room).unwrap();
-    while forget_ended(&conn, fence, 78, 2).unwrap() {}
-    make(&conn, fence, 40, Life::Open);
-    let rest = list(&conn, &filter(Stage::Any), next.unwrap(), ROOMY).unwrap();
-    assert_eq!(rest.found, [Found::Live(id(40))], "its row isn't one that was used before");
 }
 
 #[test]
 fn a_list_keeps_to_its_tenant_and_counts_what_it_reads() {
-    let (conn, fence) = open();
-    make(&conn, fence, 0, Life::Swept(State::Aborted));
-    make(&conn, fence, 8, Life::Swept(State::Completed));
-    let all = list(&conn, &filter(Stage::Any), 0, ROOMY).unwrap();
-    assert_eq!(ROOMY.items - all.room.items, 2);
-    assert_eq!(ROOMY.rows - all.room.rows, 4, "two uploads, and two chunks of the one");
-    let foreign = Filter { tenant: "other".into(), ..filter(Stage::Any) };
-    let none = list(&conn, &foreign, 0, ROOMY).unwrap();
-    assert_eq!((none.found, ROOMY.rows - none.room.rows), (vec![], 2));
-}
-
-#[test]
-fn open_uploads_and_requests_are_listed_by_index() {
-    let (conn, _) = open();
-    for (condition, index) in [
-        ("request_id = ?2", "uploads_request (request_id=? AND rowid>?)"),
-        ("?2 IS NULL AND (state < 3 OR cleanup_pending)", "uploads_open"),
-        ("?2 IS NULL", "INTEGER PRIMARY KEY (rowid>?)"),
-    ] {
-        let select = format!(
-            "EXPLAIN QUERY PLAN
-             SELECT * FROM uploads WHERE upload > ?1 AND {condition} ORDER BY upload"
-        );
-        let mut select = conn.prepare(&select).unwrap();
-        let plan = select.query_map((1, "r"), |row| row.get::<_, String>("detail")).unwrap();
-        let plan: Vec<String> = plan.map(Result::unwrap).collect();
-        assert!(plan.len() == 1 && plan[0].contains(index), "{condition}: {plan:?}");
+    for kept in Kept::empty() {
+        make(&kept, 0, Life::Swept(State::Aborted));
+        make(&kept, 8, Life::Swept(State::Completed));
+        let all = kept.list(&filter(Stage::Any), 0, ROOMY);
+        assert_eq!(ROOMY.items - all.room.items, 2);
+        assert_eq!(ROOMY.rows - all.room.rows, 4, "two uploads, and two chunks of the one");
+        let foreign = Filter { tenant: "other".into(), ..filter(Stage::Any) };
+        let none = kept.list(&foreign, 0, ROOMY);
+        assert_eq!((none.found, ROOMY.rows - none.room.rows), (vec![], 2));
     }
 }

@@ -64,6 +64,8 @@ fn allowed_cpus() -> Vec<usize> {
 /// A server, running or not. Dropping it ends the process and removes the folder.
 pub struct Server {
     pub options: Options,
+    /// What it finds in its environment beside that.
+    pub environment: Vec<(String, String)>,
     folder: TempDir,
     listen: u16,
     process: Option<Child>,
@@ -83,7 +85,7 @@ impl Server {
         let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         // The shared port, the admin page's, and one for each shard.
         let listen = ports::free(2 + SHARDS_MAX);
-        Self { options, folder, listen, process: None, starts: 0 }
+        Self { options, environment: Vec::new(), folder, listen, process: None, starts: 0 }
     }
 
     /// The address that all shards share.
@@ -134,6 +136,7 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
         command
             .env_clear()
+            .envs(self.environment.iter().cloned())
             .arg("serve")
             .args(["--listen", &self.address(), "--admin-listen", &self.admin()])
             .args(["--shard-port-base", &(self.listen + 2).to_string()])

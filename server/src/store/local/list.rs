@@ -4,81 +4,14 @@
 //! the last row that it looked at, which no insert, end or removal moves.
 
 use rusqlite::{Connection, Row, params};
-use sluice_proto::ids::{DriveId, RequestId, UploadId};
-use sluice_shard::{
-    effect::UploadView,
-    record::{State, UploadRecord},
-};
+use sluice_proto::ids::UploadId;
+use sluice_shard::effect::UploadView;
 
 use super::{
     codec,
     load::{column, parsed, record},
 };
-
-/// Which uploads a list asks for.
-#[derive(Clone, Debug)]
-pub struct Filter {
-    /// Who may see them.
-    pub tenant: String,
-    /// Their drive.
-    pub drive_id: DriveId,
-    /// Their request; `None`: any.
-    pub request_id: Option<RequestId>,
-    /// Their name; empty: any.
-    pub filename: String,
-    /// Their state, as far as a store knows it.
-    pub stage: Stage,
-}
-
-/// Where uploads stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Anywhere.
-    Any,
-    /// Not ended, or not swept yet: their owners have them in memory.
-    Live,
-    /// Ended so.
-    Ended(State),
-}
-
-/// How much a stretch may still take.
-#[derive(Clone, Copy, Debug)]
-pub struct Room {
-    /// Uploads.
-    pub items: usize,
-    /// Bytes of their texts, about: the one that reaches them is the last.
-    pub bytes: usize,
-    /// Rows that are looked at.
-    pub rows: usize,
-}
-
-impl Room {
-    /// Nothing more fits.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.items == 0 || self.bytes == 0 || self.rows == 0
-    }
-}
-
-/// An upload that was found.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Found {
-    /// Its owner has it in memory, and knows better than what is recorded.
-    Live(UploadId),
-    /// It changes no more.
-    AtRest(Box<UploadView>),
-}
-
-/// What was found in one stretch.
-#[derive(Clone, Debug)]
-pub struct Stretch {
-    /// In the order that they were made.
-    pub found: Vec<Found>,
-    /// Where the next stretch goes on; `None`: this was the last.
-    pub next: Option<i64>,
-    /// What the next stretch may take.
-    pub room: Room,
-}
+use crate::store::query::{Filter, Found, Room, Stage, Stretch, whole};
 
 /// The uploads behind `after`, as far as there is room.
 ///
@@ -158,13 +91,7 @@ fn find(conn: &Connection, row: &Row<'_>, room: &mut Room) -> rusqlite::Result<F
     })))
 }
 
-/// Chunks, their bytes and those that are stored, of what is one object.
-fn whole(record: &UploadRecord) -> Option<[u64; 3]> {
-    let size_bytes = record.object.as_ref()?.size_bytes;
-    Some([record.total_chunks?.into(), size_bytes, size_bytes])
-}
-
-/// The same of what isn't, by its chunks.
+/// Chunks, their bytes and those that are stored, of what isn't one object.
 fn sum(conn: &Connection, upload: i64) -> rusqlite::Result<[u64; 3]> {
     let mut select = conn.prepare_cached(
         "SELECT count(*), coalesce(sum(bytes), 0),

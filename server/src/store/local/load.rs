@@ -10,17 +10,7 @@ use sluice_proto::{
 use sluice_shard::record::{ChunkRecord, EndError, Object, StoredUpload, UploadRecord, UploadSpec};
 
 use super::codec::{self, damaged};
-
-/// What a store holds of one upload.
-#[derive(Debug, PartialEq)]
-pub enum Loaded {
-    /// No such upload.
-    Nothing,
-    /// It has more chunks than were asked for.
-    TooLarge,
-    /// All of it.
-    Whole(Box<StoredUpload>),
-}
+use crate::store::Loaded;
 
 /// All uploads that haven't ended or aren't swept yet, as [`StoredUpload::apply`] would have left
 /// them.

@@ -1,0 +1,107 @@
+//! What a start finds: the uploads of all stores, and what a crash left beside them.
+
+use std::{collections::HashSet, path::Path};
+
+use futures_lite::future::block_on;
+use sluice_io::{
+    reactor::executor::ExecutorError,
+    sqlite::{Database, DatabaseError},
+};
+use sluice_proto::ids::StoreId;
+use sluice_shard::{
+    Event,
+    record::{State, StoredUpload},
+};
+
+use super::{clock, redis::RedisUnfit};
+use crate::{metadata, store::StoreError};
+
+/// Why what is recorded can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// A database can't be opened, read or written.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// A store can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Redis isn't as it must be.
+    #[error(transparent)]
+    Redis(#[from] RedisUnfit),
+    /// Nobody can ask Redis.
+    #[error(transparent)]
+    Executors(#[from] ExecutorError),
+    /// How often this node has begun can't be written down.
+    #[error("file epoch: {0}")]
+    Epoch(#[source] std::io::Error),
+    /// A store's folders can't be read or swept.
+    #[error("folders of store {store}: {source}")]
+    Folder {
+        /// The store.
+        store: StoreId,
+        /// What the file system says.
+        source: std::io::Error,
+    },
+}
+
+/// An event for each store, in the order of their numbers, of the uploads that `load` finds in it.
+///
+/// Sweeps what a crash left behind before its upload was recorded: files, and claims in the
+/// metadata; and gives back what ended uploads hold, before anybody can hear of their end.
+pub(super) fn take_up(
+    root: &Path,
+    metadata: &Database,
+    stores: u16,
+    mut load: impl FnMut(StoreId) -> Result<Vec<StoredUpload>, StateError>,
+) -> Result<Vec<Event>, StateError> {
+    let (mut known, mut failed) = (HashSet::new(), Vec::new());
+    let mut events = Vec::new();
+    for store in (0..stores).map(StoreId) {
+        let uploads = load(store)?;
+        known.extend(uploads.iter().map(|upload| upload.record.upload_id));
+        let records = uploads.iter().map(|upload| &upload.record);
+        failed.extend(records.filter(|record| record.state > State::Completed).cloned());
+        let folder = |source| StateError::Folder { store, source };
+        sweep_partials(root, store, &uploads).map_err(folder)?;
+        let segments = segments(root, store).map_err(folder)?;
+        events.push(Event::StoreLoaded { store, uploads, segments });
+    }
+    let wall_ms = clock::wall_ms();
+    block_on(metadata.run(move |conn| {
+        for orphan in metadata::orphans(conn, &|upload_id| known.contains(upload_id))? {
+            metadata::release_orphan(conn, &orphan, wall_ms)?;
+        }
+        failed.iter().try_for_each(|record| metadata::release(conn, record, wall_ms))
+    }))?;
+    Ok(events)
+}
+
+/// Segment files in a store's spool, by number.
+fn segments(root: &Path, store: StoreId) -> std::io::Result<Vec<u32>> {
+    let folder = root.join("spool").join(store.0.to_string());
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(".seg"));
+        found.extend(number.and_then(|number| number.parse::<u32>().ok()));
+    }
+    Ok(found)
+}
+
+/// Removes partial objects whose upload no store knows: a crash came before its record.
+fn sweep_partials(root: &Path, store: StoreId, known: &[StoredUpload]) -> std::io::Result<usize> {
+    let folder = root.join("partial").join(store.0.to_string());
+    let mut swept = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_known = known
+            .iter()
+            .any(|upload| name.to_str() == Some(upload.record.upload_id.to_string().as_str()));
+        if !is_known {
+            std::fs::remove_file(entry.path())?;
+            swept += 1;
+        }
+    }
+    Ok(swept)
+}

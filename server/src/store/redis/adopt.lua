@@ -1,0 +1,21 @@
+#!lua flags=allow-oom
+-- Makes an upload the caller's, unless a later process has it, and reads it.
+--
+-- KEYS: its state, chunks and metadata. ARGV: the caller's fence and epoch, and when Redis may
+-- forget the upload (Unix ms) if that is later than what was said before.
+--
+-- Answers OK, all fields of its state, and all of its metadata; or FENCED and whose it is; or
+-- NOTHING.
+local state = KEYS[1]
+local held = redis.call('HGET', state, 'fence')
+if not held then
+    return {'NOTHING'}
+end
+if tonumber(string.match(held, ':(%d+):')) > tonumber(ARGV[2]) then
+    return {'FENCED', held}
+end
+redis.call('HSET', state, 'fence', ARGV[1])
+for _, key in ipairs(KEYS) do
+    redis.call('PEXPIREAT', key, ARGV[3], 'GT')
+end
+return {'OK', redis.call('HGETALL', state), redis.call('HGETALL', KEYS[3])}

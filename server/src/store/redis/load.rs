@@ -1,0 +1,161 @@
+//! Reads uploads.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join3, stream};
+use sluice_io::redis::{RedisError, Value, cmd, read};
+use sluice_proto::ids::{StoreId, UploadId};
+use sluice_shard::record::{ChunkRecord, StoredUpload};
+
+use super::{
+    ADOPT, AT_A_TIME, MARGIN_MS, RedisStores, UploadKeys, chunk_text,
+    fields::{self, Damaged, Fields},
+    keys, obeyed,
+};
+use crate::store::{Loaded, StoreError};
+
+/// What one step of a scan looks at, about.
+const SCAN_COUNT: usize = 1_000;
+
+impl RedisStores {
+    /// Makes all uploads of a store this process's that haven't ended or aren't swept yet, and
+    /// reads them.
+    ///
+    /// # Errors
+    /// [`StoreError`]; `Fenced` if a later process has one.
+    pub async fn load_open(
+        &self,
+        store: StoreId,
+        wall_ms: u64,
+    ) -> Result<Vec<StoredUpload>, StoreError> {
+        let live = self.live(store).await?;
+        let loading = live.into_iter().map(async |upload_id| self.adopt(upload_id, wall_ms).await);
+        let loaded = stream::iter(loading).buffer_unordered(AT_A_TIME);
+        loaded.try_filter_map(async |upload| Ok(upload)).try_collect().await
+    }
+
+    /// One upload, if it has at most `chunks_max` chunks.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn load_one(
+        &self,
+        upload_id: UploadId,
+        chunks_max: usize,
+    ) -> Result<Loaded, StoreError> {
+        let keys = UploadKeys::new(&upload_id);
+        let mut count = cmd("HLEN");
+        count.arg(&keys.chunks);
+        let count = async { self.run(&keys.state, &count).await };
+        let hashes = try_join3(self.hash(&keys.state), self.hash(&keys.metadata), count);
+        let (state, metadata, chunks) = hashes.await?;
+        if state.is_empty() {
+            return Ok(Loaded::Nothing);
+        }
+        if read::<usize>(chunks)? > chunks_max {
+            return Ok(Loaded::TooLarge);
+        }
+        let upload = self.with_chunks(upload_id, &keys, &state, &metadata).await?;
+        Ok(Loaded::Whole(Box::new(upload)))
+    }
+
+    /// `None`: it was announced and never made, or is over.
+    async fn adopt(
+        &self,
+        upload_id: UploadId,
+        wall_ms: u64,
+    ) -> Result<Option<StoredUpload>, StoreError> {
+        let keys = UploadKeys::new(&upload_id);
+        let mut call = ADOPT.by_name(&keys.all());
+        call.arg(self.fence().to_string()).arg(self.fence().epoch).arg(wall_ms + MARGIN_MS);
+        let answer = self.run_script(&ADOPT, &keys, &call).await?;
+        if let [verdict] = answer.as_slice()
+            && read::<String>(verdict.clone())? == "NOTHING"
+        {
+            return Ok(None);
+        }
+        let [state, metadata]: [Value; 2] = obeyed(answer)?
+            .try_into()
+            .map_err(|_| RedisError::Answer("of adopt.lua".to_owned()))?;
+        let (state, metadata) = (Fields::new(read(state)?), Fields::new(read(metadata)?));
+        let upload = self.with_chunks(upload_id, &keys, &state, &metadata).await?;
+        if upload.record.state.ended() && !upload.record.cleanup_pending {
+            self.settle(&upload_id, upload.record.update_ms).await?;
+            return Ok(None);
+        }
+        Ok(Some(upload))
+    }
+
+    /// Members of the live set that are of this node and store.
+    async fn live(&self, store: StoreId) -> Result<HashSet<UploadId>, StoreError> {
+        let (key, node) = (keys::live(store), self.fence().node);
+        let mut found = HashSet::new();
+        self.scan("SSCAN", &key, |members: Vec<String>| {
+            let ids = members.iter().filter_map(|member| UploadId::parse(member).ok());
+            found.extend(ids.filter(|id| id.node() == node && id.store() == store));
+            Ok(())
+        })
+        .await?;
+        Ok(found)
+    }
+
+    async fn with_chunks(
+        &self,
+        upload_id: UploadId,
+        keys: &UploadKeys,
+        state: &Fields,
+        metadata: &Fields,
+    ) -> Result<StoredUpload, StoreError> {
+        let damaged = |source| StoreError::Damaged { upload_id, source };
+        let mut upload = fields::stored(upload_id, state, metadata).map_err(damaged)?;
+        upload.chunks = self.chunks(upload_id, keys).await?;
+        Ok(upload)
+    }
+
+    /// All chunk records of an upload.
+    pub(super) async fn chunks(
+        &self,
+        upload_id: UploadId,
+        keys: &UploadKeys,
+    ) -> Result<BTreeMap<u32, ChunkRecord>, StoreError> {
+        let mut chunks = BTreeMap::new();
+        self.scan("HSCAN", &keys.chunks, |pairs: HashMap<String, String>| {
+            for (number, text) in pairs {
+                let chunk = number.parse().ok().zip(chunk_text::read(&text));
+                let source = || Damaged(format!("chunks {number}"));
+                chunks.extend([
+                    chunk.ok_or_else(|| StoreError::Damaged { upload_id, source: source() })?
+                ]);
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(chunks)
+    }
+
+    /// Hands all of a large key over, in steps. What is changed meanwhile may come twice.
+    async fn scan<T: sluice_io::redis::FromRedisValue>(
+        &self,
+        command: &str,
+        key: &str,
+        mut take: impl FnMut(T) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut cursor = "0".to_owned();
+        loop {
+            let mut scan = cmd(command);
+            scan.arg(key).arg(&cursor).arg("COUNT").arg(SCAN_COUNT);
+            let (next, some): (String, T) = read(self.run(key, &scan).await?)?;
+            take(some)?;
+            if next == "0" {
+                return Ok(());
+            }
+            cursor = next;
+        }
+    }
+
+    pub(super) async fn hash(&self, key: &str) -> Result<Fields, RedisError> {
+        let mut ask = cmd("HGETALL");
+        ask.arg(key);
+        Ok(Fields::new(read(self.run(key, &ask).await?)?))
+    }
+}

@@ -1,0 +1,80 @@
+//! Writes again what Redis has lost.
+
+use sluice_io::redis::{cmd, read};
+use sluice_proto::ids::UploadId;
+use sluice_shard::record::{ChunkPlace, StoredUpload};
+
+use super::{
+    MARGIN_MS, RESTORE, RedisStores, UploadKeys, chunk_text,
+    fields::{self, Pairs},
+    forget_ms, obeyed,
+    steps::add_pairs,
+};
+use crate::store::StoreError;
+
+/// Chunks of one page. An upload that fits one page is restored all or not.
+const PAGE_CHUNKS: usize = 20_000;
+
+impl RedisStores {
+    /// Whether Redis has less of an upload than its first `rev` steps.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn lacks(&self, upload_id: &UploadId, rev: u64) -> Result<bool, StoreError> {
+        let keys = UploadKeys::new(upload_id);
+        let mut ask = cmd("HGET");
+        ask.arg(&keys.state).arg("rev");
+        let held: Option<u64> = read(self.run(&keys.state, &ask).await?)?;
+        Ok(held.unwrap_or(0) < rev)
+    }
+
+    /// Puts off when Redis may forget an upload.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn keep(&self, upload_id: &UploadId, wall_ms: u64) -> Result<(), StoreError> {
+        let keys = UploadKeys::new(upload_id);
+        for key in keys.all() {
+            let mut put_off = cmd("PEXPIREAT");
+            put_off.arg(key).arg(wall_ms + MARGIN_MS).arg("GT");
+            self.run(key, &put_off).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes an upload as its owner knows it, unless Redis has all of it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn restore(&self, upload: &StoredUpload, wall_ms: u64) -> Result<(), StoreError> {
+        let record = &upload.record;
+        self.announce(record).await?;
+        let keys = UploadKeys::new(&record.upload_id);
+        // Those that were dropped were never recorded.
+        let recorded =
+            upload.chunks.iter().filter(|(_, chunk)| chunk.place != ChunkPlace::Discarded);
+        let chunks: Pairs = recorded
+            .map(|(number, chunk)| (number.to_string(), chunk_text::write(chunk).into_bytes()))
+            .collect();
+        let mut state = fields::of_record(record);
+        state.extend(upload.hash_state.iter().map(|hash| ("hash_state".to_owned(), hash.clone())));
+        let metadata = fields::of_metadata(&record.spec);
+        let pages: Vec<Pairs> = match chunks.chunks(PAGE_CHUNKS) {
+            pages if pages.len() == 0 => vec![Pairs::new()],
+            pages => pages.map(<[_]>::to_vec).collect(),
+        };
+        for (nth, page) in pages.iter().enumerate() {
+            let is_last = nth + 1 == pages.len();
+            let mut call = RESTORE.by_name(&keys.all());
+            call.arg(self.fence().to_string()).arg(upload.rev).arg(forget_ms(record, wall_ms));
+            call.arg(u8::from(nth == 0)).arg(u8::from(is_last));
+            add_pairs(&mut call, page);
+            if is_last {
+                add_pairs(&mut call, &state);
+                add_pairs(&mut call, &metadata);
+            }
+            obeyed(self.run_script(&RESTORE, &keys, &call).await?)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,153 @@
+//! Takes steps of an upload: each [`Transition`] as words for `take.lua`.
+
+use data_encoding::HEXLOWER;
+use sluice_io::redis::{Cmd, RedisError, cmd, read};
+use sluice_proto::{
+    ids::{StoreId, UploadId},
+    limits::ENDED_KEPT_MS,
+};
+use sluice_shard::record::{Object, Transition, UploadRecord};
+
+use super::{
+    MARGIN_MS, RedisStores, TAKE, UploadKeys, chunk_text,
+    fields::{self, Pairs},
+    keys, obeyed,
+};
+use crate::store::{StepError, StoreError};
+
+/// Places in the list of a store that one millisecond has: a double counts no further in 2100.
+const PLACES_PER_MS: u64 = 1 << 11;
+
+impl RedisStores {
+    /// Takes those of `steps` that weren't taken before, all or none. `first_rev` is the `rev` of
+    /// the first, and `expire_ms` when the upload expires.
+    ///
+    /// # Errors
+    /// [`StepError`], or what Redis says: then it isn't known whether they were taken.
+    pub async fn take_steps(
+        &self,
+        upload_id: UploadId,
+        first_rev: u64,
+        wall_ms: u64,
+        expire_ms: u64,
+        steps: &[Transition],
+    ) -> Result<(), StoreError> {
+        // Whoever can't be sure to own it still writes nothing.
+        if !self.0.lease.holds() {
+            return Err(StoreError::Lapsed);
+        }
+        if let Some(Transition::Create(record)) = steps.first() {
+            self.announce(record).await?;
+        }
+        let keys = UploadKeys::new(&upload_id);
+        let mut call = TAKE.by_name(&keys.all());
+        let forget_ms = expire_ms.max(wall_ms + ENDED_KEPT_MS) + MARGIN_MS;
+        call.arg(self.fence().to_string()).arg(first_rev).arg(wall_ms).arg(forget_ms);
+        steps.iter().for_each(|step| add(&mut call, step));
+        let answer = self.run_script(&TAKE, &keys, &call).await?;
+        if let [verdict, rev] = answer.as_slice()
+            && read::<String>(verdict.clone())? == "GAP"
+        {
+            return Err(StepError::Gap { first_rev, rev: read(rev.clone())? }.into());
+        }
+        // Nothing but a sweep makes it so.
+        let is_over = !obeyed(answer)?.is_empty();
+        if is_over {
+            self.settle(&upload_id, wall_ms).await?;
+        }
+        Ok(())
+    }
+
+    /// What names an upload elsewhere, before it is there: so it is found whatever happens.
+    pub(super) async fn announce(&self, record: &UploadRecord) -> Result<(), RedisError> {
+        let (store, member) = (record.upload_id.store(), record.upload_id.to_string());
+        self.exceed(&keys::live(store), &["SADD", &member]).await?;
+        let made = self.store_keys(store).made;
+        let place = self.next_place(store, record.create_ms).await?;
+        self.exceed(&made, &["ZADD", "NX", &place.to_string(), &member]).await
+    }
+
+    /// A place in the list of a store behind all others.
+    async fn next_place(&self, store: StoreId, create_ms: u64) -> Result<u64, RedisError> {
+        let known = self.0.last_made.borrow().get(&store).copied();
+        let last = match known {
+            Some(last) => last,
+            None => self.last_place(store).await?,
+        };
+        let mut places = self.0.last_made.borrow_mut();
+        let last_place = places.entry(store).or_default();
+        *last_place = (last.max(*last_place) + 1).max(create_ms * PLACES_PER_MS);
+        Ok(*last_place)
+    }
+
+    async fn last_place(&self, store: StoreId) -> Result<u64, RedisError> {
+        let made = self.store_keys(store).made;
+        let mut ask = cmd("ZRANGE");
+        ask.arg(&made).arg(0).arg(0).arg("REV").arg("WITHSCORES");
+        let last: Vec<(String, f64)> = read(self.run(&made, &ask).await?)?;
+        Ok(last.first().map_or(0, |(_, place)| *place as u64))
+    }
+}
+
+/// Adds a step: its name, how many words follow, and those.
+fn add(call: &mut Cmd, step: &Transition) {
+    match step {
+        Transition::Create(record) => {
+            let [state, metadata] = [fields::of_record(record), fields::of_metadata(&record.spec)];
+            call.arg("create").arg(2 + 2 * (state.len() + metadata.len()));
+            add_pairs(call, &state);
+            add_pairs(call, &metadata);
+        }
+        Transition::PutChunk { number, chunk, total_chunks } => {
+            let total = total_chunks.map_or_else(String::new, |total| total.to_string());
+            call.arg("put_chunk").arg(3).arg(*number).arg(chunk_text::write(chunk)).arg(total);
+        }
+        Transition::LoseChunk { number } => {
+            call.arg("lose_chunk").arg(1).arg(*number);
+        }
+        Transition::PlaceChunk { number, attempt } => {
+            call.arg("place_chunk").arg(2).arg(*number).arg(*attempt);
+        }
+        Transition::FixTotal { total_chunks, sha256 } => {
+            call.arg("fix_total").arg(2).arg(*total_chunks).arg(hex(sha256.as_ref()));
+        }
+        Transition::HashState(state) => {
+            call.arg("hash_state").arg(1).arg(state.as_slice());
+        }
+        Transition::Completing { object } => {
+            call.arg("completing").arg(3);
+            add_object(call, object.as_ref());
+        }
+        Transition::Completed(object) => {
+            call.arg("completed").arg(3);
+            add_object(call, Some(object));
+        }
+        Transition::End { state, error } => {
+            let reason = error.as_ref().map_or("", |error| error.reason.as_str());
+            let message = error.as_ref().map_or("", |error| error.message.as_str());
+            call.arg("ended").arg(3).arg(fields::state_name(*state)).arg(reason).arg(message);
+        }
+        Transition::CleanedUp => {
+            call.arg("cleaned_up").arg(0);
+        }
+    }
+}
+
+/// Pairs after their number.
+pub(super) fn add_pairs(call: &mut Cmd, pairs: &Pairs) {
+    call.arg(pairs.len());
+    for (field, value) in pairs {
+        call.arg(field).arg(value.as_slice());
+    }
+}
+
+fn add_object(call: &mut Cmd, object: Option<&Object>) {
+    let crc64nvme = object.and_then(|object| object.crc64nvme);
+    call.arg(object.map_or_else(String::new, |object| object.size_bytes.to_string()))
+        .arg(crc64nvme.map_or_else(String::new, |sum| format!("{sum:016x}")))
+        .arg(hex(object.and_then(|object| object.sha256.as_ref())));
+}
+
+fn hex(sum: Option<&[u8; 32]>) -> String {
+    sum.map_or_else(String::new, |sum| HEXLOWER.encode(sum))
+}

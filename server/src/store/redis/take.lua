@@ -1,0 +1,142 @@
+#!lua flags=allow-oom
+-- Takes those steps of one upload that weren't taken before, all or none.
+--
+-- KEYS: its state, chunks and metadata. ARGV: the caller's fence, the rev of the first step, the
+-- time of the steps (Unix ms), when Redis may forget the upload (Unix ms), and the steps: each its
+-- letter, how many words follow, and those.
+--
+-- Answers OK, and OVER if nothing can come of the upload any more; or FENCED and whose it is; or GAP and the rev that it has.
+local state, chunks, metadata = KEYS[1], KEYS[2], KEYS[3]
+local fence, first_rev, forget_ms = ARGV[1], tonumber(ARGV[2]), ARGV[4]
+local held = redis.call('HMGET', state, 'fence', 'rev')
+local rev = tonumber(held[2] or '0')
+if held[1] and held[1] ~= fence then
+    return {'FENCED', held[1]}
+end
+local is_new = rev == 0 and ARGV[5]
+if first_rev > rev + 1 or (is_new and is_new ~= 'create') then
+    return {'GAP', tostring(rev)}
+end
+
+-- Sets a field; an empty word takes it away.
+local function put(field, word)
+    if word == '' then
+        redis.call('HDEL', state, field)
+    else
+        redis.call('HSET', state, field, word)
+    end
+end
+
+local function put_object(at)
+    put('object_bytes', ARGV[at])
+    put('object_crc64nvme', ARGV[at + 1])
+    put('object_sha256', ARGV[at + 2])
+end
+
+-- Fields and values, as many pairs as the word before them says; where they end.
+local function put_pairs(key, at)
+    local last = at + 2 * tonumber(ARGV[at])
+    redis.call('HSET', key, unpack(ARGV, at + 1, last))
+    return last + 1
+end
+
+local put_chunks, ends = false, false
+local take = {}
+
+function take.create(at)
+    put_pairs(metadata, put_pairs(state, at))
+    redis.call('HSET', state, 'fence', fence)
+    redis.call('PEXPIREAT', state, forget_ms)
+    redis.call('PEXPIREAT', metadata, forget_ms)
+end
+
+function take.put_chunk(at)
+    redis.call('HSET', chunks, ARGV[at], ARGV[at + 1])
+    if ARGV[at + 2] ~= '' then
+        redis.call('HSETNX', state, 'total_chunks', ARGV[at + 2])
+    end
+    if redis.call('HGET', state, 'state') == 'PENDING' then
+        redis.call('HSET', state, 'state', 'UPLOADING')
+    end
+    put_chunks = true
+end
+
+function take.lose_chunk(at)
+    redis.call('HDEL', chunks, ARGV[at])
+end
+
+function take.place_chunk(at)
+    local number, attempt = ARGV[at], ARGV[at + 1]
+    local record = redis.call('HGET', chunks, number)
+    local sums = record and string.match(record, '^' .. attempt .. ' %S+ %S+ %S+ %S+ ')
+    if sums then
+        redis.call('HSET', chunks, number, sums .. 'object')
+    end
+end
+
+function take.fix_total(at)
+    put('total_chunks', ARGV[at])
+    if ARGV[at + 1] ~= '' then
+        redis.call('HSET', state, 'sha256', ARGV[at + 1], 'hash', '1')
+    end
+end
+
+function take.hash_state(at)
+    redis.call('HSET', state, 'hash_state', ARGV[at])
+end
+
+function take.completing(at)
+    put('state', 'COMPLETING')
+    put_object(at)
+end
+
+function take.completed(at)
+    redis.call('HSET', state, 'state', 'COMPLETED', 'cleanup_pending', '1')
+    put_object(at)
+    ends = true
+end
+
+-- Its state, and why; a message without a reason is none.
+function take.ended(at)
+    redis.call('HSET', state, 'state', ARGV[at], 'cleanup_pending', '1')
+    redis.call('HDEL', state, 'object_bytes', 'object_crc64nvme', 'object_sha256')
+    redis.call('HDEL', state, 'error_reason', 'error_message')
+    if ARGV[at + 1] ~= '' then
+        redis.call('HSET', state, 'error_reason', ARGV[at + 1], 'error_message', ARGV[at + 2])
+    end
+    ends = true
+end
+
+function take.cleaned_up()
+    put('cleanup_pending', '0')
+    ends = true
+end
+
+local at, step_rev, cleans = 5, first_rev, false
+while at <= #ARGV do
+    local words = tonumber(ARGV[at + 1])
+    if step_rev > rev then
+        take[ARGV[at]](at + 2)
+    end
+    cleans = cleans or ARGV[at] == 'cleaned_up'
+    at, step_rev = at + 2 + words, step_rev + 1
+end
+if step_rev - 1 > rev then
+    redis.call('HSET', state, 'rev', step_rev - 1, 'update_ms', ARGV[3])
+    if put_chunks then
+        redis.call('PEXPIREAT', chunks, forget_ms, 'NX')
+    end
+    if ends then
+        for _, key in ipairs(KEYS) do
+            redis.call('PEXPIREAT', key, forget_ms)
+        end
+    end
+end
+if cleans then
+    local open = {PENDING = true, UPLOADING = true, COMPLETING = true}
+    local stands = redis.call('HMGET', state, 'state', 'cleanup_pending')
+    if not open[stands[1]] and stands[2] == '0' then
+        return {'OK', 'OVER'}
+    end
+end
+return {'OK'}

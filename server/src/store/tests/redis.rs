@@ -1,0 +1,134 @@
+//! What only Redis has: it forgets, and goes back in time.
+
+use super::{kept::RedisKept, *};
+use crate::store::{StepError, StoreError};
+
+/// Long enough from now that Redis forgets nothing.
+const WALL_MS: u64 = 1 << 42;
+
+fn chunk(bytes: u64) -> ChunkRecord {
+    let place = ChunkPlace::Object;
+    ChunkRecord { attempt: 0, bytes, crc64nvme: 1, crc32c: 1, sha256: None, place }
+}
+
+fn put(number: u32) -> Transition {
+    Transition::PutChunk { number, chunk: chunk(u64::from(number) + 1), total_chunks: None }
+}
+
+/// An upload of so many chunks: its steps, and what they make.
+fn upload(chunks: u32) -> (Vec<Transition>, StoredUpload) {
+    let mut steps = vec![Transition::Create(Box::new(record()))];
+    steps.extend((0..chunks).map(put));
+    steps.push(Transition::HashState(vec![0, 255]));
+    let mut stored =
+        StoredUpload { record: record(), chunks: BTreeMap::new(), hash_state: None, rev: 1 };
+    steps[1..].iter().for_each(|step| stored.apply(step, 77));
+    (steps, stored)
+}
+
+fn take(kept: &RedisKept, first_rev: u64, steps: Vec<Transition>) -> Result<(), StoreError> {
+    kept.ask(async move |stores| {
+        stores.take_steps(record().upload_id, first_rev, 77, WALL_MS, &steps).await
+    })
+}
+
+fn load(kept: &RedisKept) -> Loaded {
+    kept.ask(async |stores| stores.load_one(record().upload_id, 100_000).await.unwrap())
+}
+
+fn restore(kept: &RedisKept, stored: &StoredUpload) -> Result<(), StoreError> {
+    let stored = stored.clone();
+    kept.ask(async move |stores| stores.restore(&stored, WALL_MS).await)
+}
+
+#[test]
+fn what_redis_lost_is_written_again_as_its_owner_knows_it() {
+    let kept = RedisKept::empty();
+    // More than a call of Lua takes, and more than a page.
+    for chunks in [0, 3, 9_000, 20_001] {
+        kept.redis.ask(&["flushall"]);
+        let (mut steps, stored) = upload(chunks);
+        let missing = take(&kept, stored.rev + 1, vec![Transition::Completing { object: None }]);
+        assert!(matches!(missing, Err(StoreError::Step(StepError::Gap { rev: 0, .. }))));
+        restore(&kept, &stored).unwrap();
+        assert_eq!(load(&kept), Loaded::Whole(Box::new(stored.clone())));
+        take(&kept, stored.rev + 1, vec![Transition::Completing { object: None }]).unwrap();
+        steps.truncate(2);
+        take(&kept, 1, steps).expect("steps that were taken before are");
+        // It has more than that now.
+        restore(&kept, &stored).unwrap();
+        let Loaded::Whole(loaded) = load(&kept) else { panic!("it is there") };
+        assert_eq!((loaded.rev, loaded.record.state), (stored.rev + 1, State::Completing));
+    }
+}
+
+#[test]
+fn what_came_back_older_loses_what_it_shouldnt_have() {
+    let kept = RedisKept::empty();
+    let (steps, _) = upload(3);
+    let (head, tail) = steps.split_at(3);
+    take(&kept, 1, head.to_vec()).unwrap();
+    // Unknown to Redis: chunk 0 was lost, and more came.
+    let mut stored =
+        StoredUpload { record: record(), chunks: BTreeMap::new(), hash_state: None, rev: 1 };
+    let lost = Transition::LoseChunk { number: 0 };
+    head[1..].iter().chain([&lost]).chain(tail).for_each(|step| stored.apply(step, 77));
+    let gap = take(&kept, stored.rev, vec![put(9)]).unwrap_err();
+    assert!(matches!(gap, StoreError::Step(StepError::Gap { rev: 3, .. })), "{gap}");
+    restore(&kept, &stored).unwrap();
+    assert_eq!(load(&kept), Loaded::Whole(Box::new(stored)));
+}
+
+#[test]
+fn whoever_was_succeeded_restores_nothing_and_an_older_one_adopts_nothing() {
+    let kept = RedisKept::empty();
+    let (steps, mut stored) = upload(1);
+    take(&kept, 1, steps).unwrap();
+    let old = kept.succeed();
+    let new = old.succeed();
+    let load_open =
+        |kept: &RedisKept| kept.ask(async |stores| stores.load_open(STORE, WALL_MS).await);
+    assert_eq!(load_open(&new).unwrap(), [stored.clone()]);
+    assert!(matches!(load_open(&old), Err(StoreError::Step(StepError::Fenced))));
+    stored.rev += 1;
+    assert!(matches!(restore(&old, &stored), Err(StoreError::Step(StepError::Fenced))));
+    restore(&new, &stored).unwrap();
+}
+
+#[test]
+fn every_key_of_an_upload_is_forgotten_some_day() {
+    let kept = RedisKept::empty();
+    let (steps, stored) = upload(2);
+    take(&kept, 1, steps).unwrap();
+    let keys = || {
+        let keys = kept.redis.ask(&["keys", "upload:*"]);
+        keys.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let expire = |key: &str| kept.redis.ask(&["pexpiretime", key]).parse::<u64>().unwrap();
+    assert_eq!(keys().len(), 3);
+    let open: Vec<u64> = keys().iter().map(|key| expire(key)).collect();
+    assert!(open.iter().all(|&at_ms| at_ms == open[0] && at_ms > 1 << 42), "{open:?}");
+    let end = Transition::End { state: State::Aborted, error: None };
+    take(&kept, stored.rev + 1, vec![end, Transition::CleanedUp]).unwrap();
+    assert!(keys().iter().all(|key| expire(key) == open[0]));
+    kept.redis.ask(&["flushall"]);
+    restore(&kept, &stored).unwrap();
+    assert_eq!(keys().len(), 3);
+    assert!(keys().iter().all(|key| expire(key) > 0));
+}
+
+#[test]
+fn a_full_redis_records_and_frees_all_the_same() {
+    let kept = RedisKept::empty();
+    kept.redis.ask(&["config", "set", "maxmemory", "1"]);
+    assert!(kept.redis.ask(&["set", "k", "v"]).contains("OOM"));
+    let (steps, stored) = upload(1);
+    take(&kept, 1, steps).unwrap();
+    let end = Transition::End { state: State::Aborted, error: None };
+    take(&kept, stored.rev + 1, vec![end, Transition::CleanedUp]).unwrap();
+    assert!(kept.ask(async |stores| stores.forget_ended(STORE, 78, 9).await.unwrap()));
+    assert_eq!(load(&kept), Loaded::Nothing);
+    restore(&kept, &stored).unwrap();
+    assert_eq!(load(&kept), Loaded::Whole(Box::new(stored)));
+    kept.redis.ask(&["config", "set", "maxmemory", "1gb"]);
+}

@@ -1,0 +1,60 @@
+//! Uploads go on while a master of Redis Cluster dies, and while slots move.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use sluice_test_servers::{RedisCluster, RedisOptions};
+
+use super::{audit_all, options};
+use crate::harness::{Kind, Pace, Server, work};
+
+const CALM: Duration = Duration::from_millis(500);
+const FAILOVER: Duration = Duration::from_secs(4);
+const PACE: Pace = Pace(Duration::from_millis(10));
+
+#[test]
+fn a_master_dies_amid_uploads() {
+    let mut cluster = RedisCluster::start(3, 1, RedisOptions::default());
+    let server = Server::start(options(&cluster.url()));
+    let stop = Arc::new(AtomicBool::new(false));
+    let uploaders: Vec<_> = (0..4_u64)
+        .map(|number| {
+            let (address, stop) = (server.address(), Arc::clone(&stop));
+            thread::spawn(move || {
+                let mut outcomes = Vec::new();
+                for seed in number << 32.. {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let kind = Kind::ALL[((seed + number) % Kind::ALL.len() as u64) as usize];
+                    outcomes.push(work(kind, &address, seed, PACE));
+                }
+                outcomes
+            })
+        })
+        .collect();
+    thread::sleep(CALM);
+    let dead = cluster.master_of("{a}");
+    cluster.nodes[dead].kill();
+    let alive = cluster.nodes.iter().enumerate().filter(|(nth, _)| *nth != dead);
+    // Its replica takes over after some seconds.
+    thread::sleep(FAILOVER);
+    stop.store(true, Ordering::Relaxed);
+    let mut outcomes = Vec::new();
+    for uploader in uploaders {
+        outcomes.extend(uploader.join().expect("an uploader"));
+    }
+    println!("{} uploads", outcomes.len());
+    let masters: Vec<_> = alive
+        .map(|(_, node)| node)
+        .filter(|node| node.ask(&["role"]).starts_with("master"))
+        .collect();
+    assert_eq!(masters.len(), 3, "its replica took over");
+    audit_all(&masters, server, &outcomes);
+}
