@@ -4,11 +4,12 @@ mod redis_support;
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use bytes::Bytes;
+use futures_util::future::{join, join_all};
 use redis_support::{WITHIN, ask, client, command, run, text};
 use sluice_io::{
     reactor::timer,
-    redis::{RedisError, Script, Value},
+    redis::{Client, RedisError, Script, Value},
 };
 use sluice_test_servers::{Redis, RedisOptions};
 
@@ -147,7 +148,7 @@ fn what_it_cant_just_now_is_told_apart_from_what_it_refuses() {
             redis.ask(&["script", "kill"]);
             busy
         };
-        let ((), busy) = futures_util::future::join(spin, meanwhile).await;
+        let ((), busy) = join(spin, meanwhile).await;
         let RedisError::NotNow { code, .. } = &busy else { panic!("{busy}") };
         assert_eq!(code, "BUSY");
         redis.ask(&["replicaof", "127.0.0.1", "1"]);
@@ -155,5 +156,102 @@ fn what_it_cant_just_now_is_told_apart_from_what_it_refuses() {
         assert!(matches!(&read_only, RedisError::NotNow { code, .. } if code == "READONLY"));
         redis.ask(&["replicaof", "no", "one"]);
         ask(&client, &["SET", "k", "w"]).await.unwrap();
+    });
+}
+
+/// A body of so many pieces, of different lengths.
+fn pieces(count: usize) -> Vec<Bytes> {
+    (0..count).map(|nth| Bytes::from(vec![nth as u8; 1 + nth * 7_919 % 300_000])).collect()
+}
+
+async fn put(client: &Client, key: &str, pieces: &[Bytes]) -> Result<(), RedisError> {
+    let bytes = pieces.iter().map(Bytes::len).sum::<usize>() as u64;
+    let mut put = client.put(key, bytes, 1 << 42, &[command(&["SADD", "bodies", key])]).await?;
+    for piece in pieces {
+        put.append(piece.clone()).await?;
+    }
+    put.finish().await
+}
+
+async fn read_back(client: &Client, key: &str) -> Vec<u8> {
+    let mut all = Vec::new();
+    loop {
+        let slice = client.get_range(key, all.len() as u64, 1 << 20).await.unwrap();
+        all.extend_from_slice(&slice);
+        if slice.len() < 1 << 20 {
+            return all;
+        }
+    }
+}
+
+#[test]
+fn bodies_go_beside_commands_and_come_back_in_slices() {
+    let redis = Redis::start(RedisOptions { password: "p", ..RedisOptions::default() });
+    let url = redis.url();
+    run(async move || {
+        let client = client(&url, WITHIN);
+        let all: Vec<_> = (0..20).map(|nth| pieces(nth * 5)).collect();
+        let keys: Vec<_> = (0..20).map(|nth| format!("body{nth}")).collect();
+        let putting = all.iter().zip(&keys).map(|(pieces, key)| put(&client, key, pieces));
+        let (put_all, pong) = join(join_all(putting), ask(&client, &["ECHO", "pong"])).await;
+        assert_eq!(pong.unwrap(), text("pong"));
+        put_all.into_iter().for_each(Result::unwrap);
+        for (pieces, key) in all.iter().zip(&keys) {
+            assert!(read_back(&client, key).await == pieces.concat(), "{key}");
+        }
+        assert_eq!(read_back(&client, "none").await, b"");
+        // A body is written once.
+        let again = put(&client, "body1", &all[2]).await.unwrap_err();
+        assert!(matches!(again, RedisError::Answer(_)), "{again}");
+        assert!(read_back(&client, "body1").await == all[1].concat());
+        assert_eq!(redis.ask(&["scard", "bodies"]), "20");
+        assert_eq!(redis.ask(&["pexpiretime", "body1"]), (1_u64 << 42).to_string());
+        // One that is given up leaves nothing, and harms nobody.
+        let mut given_up = client.put("given up", 9, 1 << 42, &[]).await.unwrap();
+        given_up.append(Bytes::from_static(b"some")).await.unwrap();
+        drop(given_up);
+        put(&client, "next", &all[1]).await.unwrap();
+        assert_eq!(redis.ask(&["exists", "given up"]), "0");
+        let clients: usize = redis.info("connected_clients").parse().unwrap();
+        assert!(clients <= 17 + 1, "{clients} connections, the idle ones too");
+    });
+}
+
+#[test]
+fn a_body_that_finds_no_room_is_refused_and_the_next_isnt() {
+    let redis = Redis::start(RedisOptions { max_memory: "24mb", ..RedisOptions::default() });
+    let url = redis.url();
+    run(async move || {
+        let client = client(&url, WITHIN);
+        let large = vec![Bytes::from(vec![1; 1 << 20]); 3];
+        let mut refused = None;
+        for nth in 0..9 {
+            if let Err(error) = put(&client, &format!("k{nth}"), &large).await {
+                refused = Some((nth, error));
+                break;
+            }
+        }
+        let (nth, full) = refused.expect("it is full some time");
+        assert!(matches!(full, RedisError::Full(_)), "{full}");
+        ask(&client, &["DEL", "k0", "k1", "k2", "k3"]).await.unwrap();
+        put(&client, &format!("k{nth}"), &large).await.unwrap();
+    });
+}
+
+#[test]
+fn a_body_amid_a_freeze_is_given_up_in_time() {
+    let redis = Redis::start(RedisOptions::default());
+    let url = redis.url();
+    run(async move || {
+        let hasty = client(&url, Duration::from_millis(200));
+        put(&hasty, "before", &pieces(3)).await.unwrap();
+        redis.freeze();
+        let frozen = put(&hasty, "frozen", &vec![Bytes::from(vec![0; 1 << 20]); 32]).await;
+        assert_eq!(frozen.unwrap_err(), RedisError::Deadline { within_ms: 200 });
+        assert!(hasty.get_range("before", 0, 9).await.is_err());
+        redis.thaw();
+        put(&hasty, "after", &pieces(9)).await.unwrap();
+        assert!(read_back(&hasty, "after").await == pieces(9).concat());
+        assert_eq!(redis.ask(&["exists", "frozen"]), "0");
     });
 }

@@ -4,10 +4,11 @@ mod redis_support;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use redis_support::{WITHIN, ask, client, command, run, text};
 use sluice_io::{
     reactor::timer,
-    redis::{Script, Value, cmd},
+    redis::{RedisError, Script, Value, cmd},
 };
 use sluice_test_servers::{RedisCluster, RedisOptions};
 
@@ -39,13 +40,25 @@ fn keys_are_found_wherever_their_slot_lies() {
         let next = (cluster.master_of(moving) + 1) % 3;
         cluster.begin_to_move_slot(moving, next);
         assert_eq!(ask(&client, &["GET", moving]).await.unwrap(), text(moving));
-        let fresh = moving.replace("state", "fresh");
+        let [fresh, body_list] = ["fresh", "bodies"].map(|name| moving.replace("state", name));
         ask(&client, &["SET", &fresh, "f"]).await.unwrap();
         assert_eq!(ask(&client, &["GET", &fresh]).await.unwrap(), text("f"));
         let script = Script::new("#!lua flags=allow-oom\nreturn redis.call('GET', KEYS[1])");
         let call = script.by_name(&[&fresh]);
         let read = client.run_script(&fresh, &script, &call).await.unwrap();
         assert_eq!(read, text("f"));
+        // A body takes the new way once it was sent there.
+        let body = moving.replace("state", "body");
+        let put = async || {
+            let mut put =
+                client.put(&body, 4, 1 << 42, &[command(&["SADD", &body_list, "b"])]).await?;
+            put.append(Bytes::from_static(b"body")).await?;
+            put.finish().await
+        };
+        let sent_on = put().await.unwrap_err();
+        assert!(matches!(&sent_on, RedisError::NotNow { code, .. } if code == "ASK"), "{sent_on}");
+        put().await.unwrap();
+        assert_eq!(client.get_range(&body, 1, 9).await.unwrap(), "ody");
         cluster.move_slot(moving, next);
         assert_eq!(ask(&client, &["GET", &fresh]).await.unwrap(), text("f"));
     });

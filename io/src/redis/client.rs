@@ -25,6 +25,9 @@ const REDIRECTS_MAX: usize = 5;
 /// The slots are asked for so often at most.
 const REFRESH_PAUSE_MS: u64 = 50;
 
+/// Bodies of a slot that is on its way go to where it goes for so long, then it is looked again.
+const ASKING_MS: u64 = 1_000;
+
 /// How Redis is reached.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -64,6 +67,8 @@ struct Inner {
     slots: RefCell<BTreeMap<u16, Range>>,
     is_cluster: Cell<bool>,
     refreshed_at_ms: Cell<u64>,
+    /// Slots on their way: where what isn't at their master is, until when that is believed.
+    asking: RefCell<BTreeMap<u16, (Rc<Node>, u64)>>,
 }
 
 impl Client {
@@ -80,6 +85,7 @@ impl Client {
             slots: RefCell::default(),
             is_cluster: Cell::default(),
             refreshed_at_ms: Cell::default(),
+            asking: RefCell::default(),
         }))
     }
 
@@ -145,6 +151,44 @@ impl Client {
             answers.push((format!("{}:{}", node.host, node.port), answer));
         }
         Ok(answers)
+    }
+
+    pub(super) fn within(&self) -> Duration {
+        self.0.within
+    }
+
+    /// Who takes a body, and whether it must be asked to, as its slot is on its way there.
+    pub(super) fn route(&self, key: &str) -> (Rc<Node>, bool) {
+        let slot = slots::slot_of(key.as_bytes());
+        let mut asking = self.0.asking.borrow_mut();
+        match asking.get(&slot) {
+            Some((node, until_ms)) if timer::now_ms() < *until_ms => (Rc::clone(node), true),
+            _ => {
+                asking.remove(&slot);
+                (self.node_of(key), false)
+            }
+        }
+    }
+
+    /// Goes the way that a body was sent, the next time.
+    pub(super) async fn follow_later(&self, redirect: Redirect, asked: &str, key: &str) {
+        match redirect {
+            Redirect::Moved(_) => self.refresh().await,
+            Redirect::Ask(target) => {
+                let slot = slots::slot_of(key.as_bytes());
+                if let Ok(node) = self.named(&target, asked) {
+                    let until_ms = timer::now_ms() + ASKING_MS;
+                    self.0.asking.borrow_mut().insert(slot, (node, until_ms));
+                }
+            }
+        }
+    }
+
+    /// Something went wrong that a change of masters explains.
+    pub(super) async fn look_again(&self) {
+        if self.is_cluster() {
+            self.refresh().await;
+        }
     }
 
     async fn run_redirected(&self, key: &str, command: &Cmd) -> Result<Value, Failed> {

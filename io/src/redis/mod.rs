@@ -1,19 +1,23 @@
 //! Redis: one server, or a cluster of them.
 //!
 //! The crate `redis` speaks the protocol, over this executor's sockets. A [`Client`] has one
-//! connection to each server, on which commands are pipelined; each command has a deadline. One
+//! connection to each server, on which commands are pipelined, and some for bodies, which are sent
+//! from where they lie; each command has a deadline. One
 //! that got no answer in time takes its connection with it, so that nobody else gets its reply.
 //! Nothing is tried again here but what the server says it hasn't done (MOVED, ASK, NOSCRIPT).
 
+mod body;
 mod client;
 mod connection;
 mod error;
 mod node;
+mod raw;
 mod script;
 mod slots;
 mod socket;
 mod url;
 
+pub use body::Put;
 pub use client::{Client, Settings};
 pub use error::RedisError;
 pub use redis::{Cmd, FromRedisValue, Value, cmd};

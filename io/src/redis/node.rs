@@ -4,21 +4,29 @@ use std::{
     cell::{Cell, RefCell},
     net::{SocketAddr, ToSocketAddrs as _},
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
-use async_lock::Mutex;
+use async_lock::{Mutex, Semaphore};
 use redis::{Cmd, Value, pipe};
 
 use super::{
+    body::Lent,
     client::Login,
-    connection::Connection,
+    connection::{Connection, unredirected},
     error::{Failed, RedisError},
+    raw::RawConnection,
 };
 use crate::reactor::{task, timer};
 
 /// After a failed try to connect the next one waits so long; who comes meanwhile fails at once.
 const PAUSE_MS: u64 = 100;
+
+/// Bodies on their way to one server, or from it, at a time.
+const BODIES_MAX: usize = 64;
+/// Connections for bodies that are kept while no body is on its way.
+const IDLE_MAX: usize = 16;
 
 pub(super) struct Node {
     pub(super) host: String,
@@ -29,6 +37,9 @@ pub(super) struct Node {
     connecting: Mutex<()>,
     failed: RefCell<Option<RedisError>>,
     failed_at_ms: Cell<u64>,
+    /// For bodies, with nothing on their way.
+    idle: RefCell<Vec<RawConnection>>,
+    turns: Arc<Semaphore>,
 }
 
 impl Node {
@@ -41,6 +52,8 @@ impl Node {
             connecting: Mutex::new(()),
             failed: RefCell::default(),
             failed_at_ms: Cell::default(),
+            idle: RefCell::default(),
+            turns: Arc::new(Semaphore::new(BODIES_MAX)),
         }
     }
 
@@ -74,11 +87,47 @@ impl Node {
         ended
     }
 
+    /// A connection for one body; waits while too many are on their way.
+    pub(super) async fn lend(self: &Rc<Self>, within: Duration) -> Result<Lent, RedisError> {
+        let turn = self.turns.acquire_arc().await;
+        let idle = self.idle.borrow_mut().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.open_raw(within).await?,
+        };
+        Ok(Lent { node: Rc::clone(self), connection, _turn: turn })
+    }
+
+    pub(super) fn take_back(&self, connection: RawConnection) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < IDLE_MAX {
+            idle.push(connection);
+        }
+    }
+
+    async fn open_raw(&self, within: Duration) -> Result<RawConnection, RedisError> {
+        let opening = async {
+            let mut last = None;
+            for address in self.addresses().await? {
+                match RawConnection::open(address, &self.login, within).await {
+                    Ok(connection) => return Ok(connection),
+                    Err(failed) => last = Some(unredirected(failed)),
+                }
+            }
+            Err(last.unwrap_or_else(|| self.unknown("it has no address")))
+        };
+        let within_ms = within.as_millis() as u64;
+        let opened = timer::deadline(opening, within).await;
+        opened.unwrap_or(Err(RedisError::Deadline { within_ms }))
+    }
+
     /// Drops a connection, unless another has taken its place.
     fn abandon(&self, used: &Rc<Connection>) {
         let mut current = self.connection.borrow_mut();
         if current.as_ref().is_some_and(|current| Rc::ptr_eq(current, used)) {
             *current = None;
+            // They are as old.
+            self.idle.borrow_mut().clear();
         }
     }
 

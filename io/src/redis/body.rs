@@ -1,0 +1,213 @@
+//! Bodies: long values, written as they come and read a slice at a time.
+//!
+//! Each has a connection to itself while it is on its way, so that none delays a command or another
+//! body. A connection on which a body was given up is closed: Redis forgets what it has of it.
+
+use std::{rc::Rc, time::Duration};
+
+use async_lock::SemaphoreGuardArc;
+use bytes::Bytes;
+use redis::{Cmd, Value, cmd};
+
+use super::{
+    client::Client,
+    connection::unredirected,
+    error::{Failed, Redirect, RedisError},
+    node::Node,
+    raw::RawConnection,
+};
+use crate::reactor::timer;
+
+/// A body on its way to Redis. Dropped before its end, nothing of it stays.
+pub struct Put {
+    client: Client,
+    key: String,
+    lent: Lent,
+    /// Commands that were sent along before it.
+    before: usize,
+    /// What opens it, until the first piece is there.
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    left_bytes: u64,
+}
+
+/// A connection, for one body.
+pub(super) struct Lent {
+    pub(super) node: Rc<Node>,
+    pub(super) connection: RawConnection,
+    pub(super) _turn: SemaphoreGuardArc,
+}
+
+impl Client {
+    /// Begins to write a value of `bytes` bytes under `key`, which goes at `expire_ms` (Unix ms)
+    /// unless it is deleted before: `SET` with `NX` and `PXAT`. The commands of `before`, on keys of
+    /// the same slot, are sent along and done before.
+    ///
+    /// Waits while too many bodies are on their way.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn put(
+        &self,
+        key: &str,
+        bytes: u64,
+        expire_ms: u64,
+        before: &[Cmd],
+    ) -> Result<Put, RedisError> {
+        let (node, asking) = self.route(key);
+        let lent = node.lend(self.within()).await?;
+        let mut head = Vec::with_capacity(256);
+        for command in before {
+            add(&mut head, command, asking);
+        }
+        if asking {
+            head.extend(cmd("ASKING").get_packed_command());
+        }
+        head.extend(format!("*6\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${bytes}\r\n", key.len()).bytes());
+        let expire = expire_ms.to_string();
+        let tail = format!("\r\n$4\r\nPXAT\r\n${}\r\n{expire}\r\n$2\r\nNX\r\n", expire.len());
+        let answers = before.len() + if asking { 1 + before.len() } else { 0 };
+        let tail = tail.into_bytes();
+        let client = self.clone();
+        Ok(Put {
+            client,
+            key: key.to_owned(),
+            lent,
+            before: answers,
+            head,
+            tail,
+            left_bytes: bytes,
+        })
+    }
+
+    /// Reads `bytes` bytes of a value from `offset` on (`GETRANGE`): fewer where it ends before, none
+    /// where there is no such value.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn get_range(
+        &self,
+        key: &str,
+        offset: u64,
+        bytes: usize,
+    ) -> Result<Bytes, RedisError> {
+        let mut get = cmd("GETRANGE");
+        get.arg(key).arg(offset).arg(offset + bytes as u64 - 1);
+        let (node, asking) = self.route(key);
+        let mut lent = node.lend(self.within()).await?;
+        let mut packed = Vec::new();
+        add(&mut packed, &get, asking);
+        let reading = async {
+            lent.connection.write(&packed).await?;
+            if asking {
+                lent.connection.answer().await?;
+            }
+            lent.connection.body(bytes).await
+        };
+        let read = deadline(self.within(), reading).await;
+        self.settle(key, lent, read).await
+    }
+
+    /// Gives a connection back, unless its body broke it, and learns from a redirection.
+    async fn settle<T>(
+        &self,
+        key: &str,
+        lent: Lent,
+        ended: Result<T, Failed>,
+    ) -> Result<T, RedisError> {
+        match ended {
+            Ok(value) => {
+                lent.give_back();
+                Ok(value)
+            }
+            Err(Failed::Redirected(redirect)) => {
+                // Its bytes are gone, so whoever has them must try again, and then finds the way.
+                let asked = lent.node.host.clone();
+                lent.give_back();
+                let code = if matches!(redirect, Redirect::Ask(_)) { "ASK" } else { "MOVED" };
+                self.follow_later(redirect, &asked, key).await;
+                Err(RedisError::NotNow {
+                    code: code.to_owned(),
+                    message: "the slot moves".to_owned(),
+                })
+            }
+            Err(failed) => {
+                let error = unredirected(failed);
+                if !error.breaks() {
+                    lent.give_back();
+                }
+                if error.unsettles() {
+                    self.look_again().await;
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Put {
+    /// Sends the next bytes, from where they lie.
+    ///
+    /// # Errors
+    /// [`RedisError`]: then this is over.
+    ///
+    /// # Panics
+    /// When more bytes come than were announced.
+    pub async fn append(&mut self, piece: Bytes) -> Result<(), RedisError> {
+        self.left_bytes = self.left_bytes.checked_sub(piece.len() as u64).expect("no more come");
+        let (head, within) = (std::mem::take(&mut self.head), self.client.within());
+        let writing = self.lent.connection.write_both(&head, &piece);
+        deadline(within, async { Ok(writing.await?) }).await.map_err(unredirected)
+    }
+
+    /// Waits until Redis has it.
+    ///
+    /// # Errors
+    /// [`RedisError`]; [`RedisError::Answer`] if there was a value under its key.
+    ///
+    /// # Panics
+    /// When fewer bytes came than were announced.
+    pub async fn finish(self) -> Result<(), RedisError> {
+        let Self { client, key, mut lent, before, head, tail, left_bytes } = self;
+        assert_eq!(left_bytes, 0, "all came");
+        let ending = async {
+            lent.connection.write_both(&head, &tail).await?;
+            let mut first = Ok(Value::Nil);
+            // All of them, or the connection would be of no use any more.
+            for _ in 0..before {
+                let answer = lent.connection.answer().await;
+                first = first.and(answer);
+            }
+            let answer = lent.connection.answer().await;
+            first?;
+            match answer? {
+                Value::Okay => Ok(()),
+                _ => Err(RedisError::Answer("there is a body already".to_owned()).into()),
+            }
+        };
+        let ended = deadline(client.within(), ending).await;
+        client.settle(&key, lent, ended).await
+    }
+}
+
+impl Lent {
+    fn give_back(self) {
+        self.node.take_back(self.connection);
+    }
+}
+
+fn add(out: &mut Vec<u8>, command: &Cmd, asking: bool) {
+    if asking {
+        out.extend(cmd("ASKING").get_packed_command());
+    }
+    out.extend(command.get_packed_command());
+}
+
+async fn deadline<T>(
+    within: Duration,
+    work: impl Future<Output = Result<T, Failed>>,
+) -> Result<T, Failed> {
+    let within_ms = within.as_millis() as u64;
+    let ended = timer::deadline(work, within).await;
+    ended.unwrap_or(Err(Failed::Error(RedisError::Deadline { within_ms })))
+}
