@@ -137,12 +137,12 @@ fn put(
     match old {
         // Replaced: rare, so everything is counted anew.
         Some(place) => {
-            upload.recount();
+            upload.recount(cx.now.mono_ms);
             placing::replaced(upload, number, place);
         }
         None => {
             cx.chunk_records += 1;
-            upload.add(number, bytes, at_place);
+            upload.add(number, bytes, at_place, cx.now.mono_ms);
         }
     }
 }

@@ -88,7 +88,7 @@ fn begin(shard: &mut Shard, request: Initiate) {
     shard.cx.timers.set(record.expire_ms, Timer::Expire(upload_id));
     let create = Transition::Create(Box::new(record.clone()));
     let stored = StoredUpload { record, chunks: BTreeMap::new(), hash_state: None, rev: 0 };
-    let mut upload = Upload::new(stored, 0);
+    let mut upload = Upload::new(stored, 0, shard.cx.now.mono_ms);
     steps::take(&mut upload, &mut shard.cx, create);
     steps::then(&mut upload, Then::Initiated { call, duplicate: false });
     shard.insert(upload);

@@ -25,6 +25,7 @@ mod ending;
 mod hash;
 mod initiate;
 mod placing;
+mod queue;
 mod recover;
 mod refuse;
 mod repeat;

@@ -16,7 +16,7 @@ pub(crate) fn start_places(upload: &mut Upload, cx: &mut Context) {
     let mut room = cx.config.places_in_flight_max.saturating_sub(upload.copies.len());
     let mut from = 0;
     while room > 0 {
-        let Some(&number) = upload.unplaced.range(from..).next() else { return };
+        let Some(number) = upload.unplaced.next(from) else { return };
         from = number + 1;
         let Some(offset) = upload.offset_of(number) else { return };
         let chunk = &upload.stored.chunks[&number];
@@ -67,7 +67,7 @@ pub(crate) fn placed(shard: &mut Shard, upload_id: &UploadId, number: u32) {
     steps::take(upload, &mut shard.cx, Transition::PlaceChunk { number, attempt });
     steps::then(upload, give_back(from).expect("it was copied from somewhere"));
     upload.guarded.remove(&number);
-    upload.unplaced.remove(&number);
+    upload.unplaced.remove(number);
     upload.stored_bytes += bytes;
     upload.advance_placed();
 }

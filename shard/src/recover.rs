@@ -50,7 +50,7 @@ pub(crate) fn resume(shard: &mut Shard, stored: StoredUpload) {
     let upload_id = stored.record.upload_id;
     let rev = stored.rev;
     cx.chunk_records += stored.chunks.len();
-    let mut upload = Upload::new(stored, rev);
+    let mut upload = Upload::new(stored, rev, cx.now.mono_ms);
     let record = &upload.stored.record;
     match record.state {
         State::Pending | State::Uploading | State::Completing => {
@@ -81,7 +81,7 @@ fn lose_chunks(upload: &mut Upload, shard: &mut Shard) {
         steps::take(upload, &mut shard.cx, Transition::LoseChunk { number });
     }
     shard.cx.chunk_records -= lost.len();
-    upload.recount();
+    upload.recount(shard.cx.now.mono_ms);
     debug_assert!(!upload.is_told());
 }
 

@@ -52,6 +52,8 @@ pub struct ShardStats {
     pub spool_used_bytes: u64,
     /// Chunks recorded, but not at their place.
     pub queue_chunks: usize,
+    /// How long the oldest of these has waited, ms; a restart counts anew.
+    pub queue_oldest_ms: u64,
 }
 
 impl Shard {
@@ -120,7 +122,13 @@ impl Shard {
         for upload in self.uploads.values() {
             stats.uploads[upload.state() as usize] += 1;
             // What an upload without an object holds goes nowhere any more.
-            stats.queue_chunks += if upload.state().ended() { 0 } else { upload.unplaced.len() };
+            if upload.state().ended() {
+                continue;
+            }
+            stats.queue_chunks += upload.unplaced.len();
+            let oldest_ms = upload.unplaced.oldest_ms().unwrap_or(self.cx.now.mono_ms);
+            let waited_ms = self.cx.now.mono_ms.saturating_sub(oldest_ms);
+            stats.queue_oldest_ms = stats.queue_oldest_ms.max(waited_ms);
         }
         stats
     }

@@ -9,6 +9,7 @@ use crate::{
     effect::{ChunkAck, Progress, UploadView},
     hash::Hash,
     keys::{BodyId, CallId, StreamKey},
+    queue::Queue,
     ranges::Ranges,
     record::{ChunkPlace, Extent, State, StoredUpload, Transition},
     refuse,
@@ -95,7 +96,7 @@ pub(crate) struct Upload {
     pub placed_crc64nvme: u64,
     pub stored_bytes: u64,
     /// Recorded, but not at their place.
-    pub unplaced: BTreeSet<u32>,
+    pub unplaced: Queue,
     /// Their place in the object is being written.
     pub writes: Writes,
     /// Being copied from the spool to their place.
@@ -116,7 +117,7 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    pub(crate) fn new(stored: StoredUpload, durable_rev: u64) -> Self {
+    pub(crate) fn new(stored: StoredUpload, durable_rev: u64, now_ms: u64) -> Self {
         let mut upload = Self {
             durable_rev,
             recording: None,
@@ -129,7 +130,7 @@ impl Upload {
             placed_bytes: 0,
             placed_crc64nvme: 0,
             stored_bytes: 0,
-            unplaced: BTreeSet::new(),
+            unplaced: Queue::default(),
             writes: Writes::default(),
             copies: BTreeMap::new(),
             guarded: BTreeMap::new(),
@@ -144,24 +145,25 @@ impl Upload {
             watched: None,
             stored,
         };
-        upload.recount();
+        upload.recount(now_ms);
         upload.begin_hash();
         upload
     }
 
     /// Works out from the chunk records what is kept beside them.
-    pub(crate) fn recount(&mut self) {
+    pub(crate) fn recount(&mut self, now_ms: u64) {
         self.received = Ranges::default();
         (self.received_bytes, self.front_bytes, self.stored_bytes) = (0, 0, 0);
-        self.unplaced.clear();
+        let mut unplaced = Vec::new();
         for (&number, chunk) in &self.stored.chunks {
             self.received.insert(number);
             self.received_bytes += chunk.bytes;
             match chunk.place {
                 ChunkPlace::Object | ChunkPlace::Discarded => self.stored_bytes += chunk.bytes,
-                ChunkPlace::Spool(_) | ChunkPlace::Memory(_) => drop(self.unplaced.insert(number)),
+                ChunkPlace::Spool(_) | ChunkPlace::Memory(_) => unplaced.push(number),
             }
         }
+        self.unplaced = Queue::anew(unplaced.into_iter(), &self.unplaced, now_ms);
         (self.placed, self.placed_bytes, self.placed_crc64nvme) = (0, 0, 0);
         self.advance_placed();
         self.front_bytes = self.bytes_before(self.received.front());
@@ -180,7 +182,7 @@ impl Upload {
     }
 
     /// Counts a chunk that is new.
-    pub(crate) fn add(&mut self, number: u32, bytes: u64, at_place: bool) {
+    pub(crate) fn add(&mut self, number: u32, bytes: u64, at_place: bool, now_ms: u64) {
         let before = self.received.front();
         self.received.insert(number);
         self.received_bytes += bytes;
@@ -191,7 +193,7 @@ impl Upload {
             self.stored_bytes += bytes;
             self.advance_placed();
         } else {
-            self.unplaced.insert(number);
+            self.unplaced.insert(number, now_ms);
         }
     }
 
@@ -325,9 +327,9 @@ impl Upload {
     /// Some chunk is only in memory: COMPLETING would promise what a restart takes back.
     pub(crate) fn needs_memory(&self) -> bool {
         let in_memory = |number| {
-            matches!(self.stored.chunks.get(number).map(|c| c.place), Some(ChunkPlace::Memory(_)))
+            matches!(self.stored.chunks.get(&number).map(|c| c.place), Some(ChunkPlace::Memory(_)))
         };
-        self.unplaced.iter().any(in_memory)
+        self.unplaced.numbers(0).any(in_memory)
     }
 
     pub(crate) fn state(&self) -> State {
