@@ -3,6 +3,8 @@
 use sluice_proto::error::Refusal;
 
 use crate::{
+    bodies,
+    budget::Charge,
     config::{Objects, Spool},
     context::Context,
     effect::{BodyPlace, Effect, HashTurn, StreamReply},
@@ -30,6 +32,8 @@ enum Kind {
     Discard,
     Place(u64),
     Spool,
+    /// With what the body is charged there.
+    Redis(Charge),
     Memory,
 }
 
@@ -76,13 +80,20 @@ fn admit(
 ) -> Result<bool, Refusal> {
     let stream = cx.streams.get_mut(&key).expect("it is asked for");
     let (number, bytes) = (stream.open.number, stream.open.data_bytes);
-    let kind = if judging { Kind::Discard } else { kind(upload, cx, number, bytes) };
+    let kind = if judging { Kind::Discard } else { kind(upload, cx, number, bytes)? };
     let charge_bytes = match kind {
         Kind::Memory => bytes,
-        Kind::Discard | Kind::Place(_) | Kind::Spool => bytes.min(cx.config.hold_bytes),
+        Kind::Discard | Kind::Place(_) | Kind::Spool | Kind::Redis(_) => {
+            bytes.min(cx.config.hold_bytes)
+        }
     };
     let ahead = number > upload.received.front();
-    let Some(charge) = cx.budget.charge(charge_bytes, ahead) else { return Ok(false) };
+    let Some(charge) = cx.budget.charge(charge_bytes, ahead) else {
+        if let Kind::Redis(room) = kind {
+            cx.spool_room.refund(room);
+        }
+        return Ok(false);
+    };
     let place = match kind {
         Kind::Discard => BodyPlace::Discard,
         Kind::Memory => BodyPlace::Memory,
@@ -98,6 +109,11 @@ fn admit(
                 return Err(refuse::spool_full());
             };
             BodyPlace::Spool(extent)
+        }
+        Kind::Redis(room) => {
+            let recorded = upload.stored.chunks.get(&number).map(|chunk| chunk.attempt);
+            let attempt = upload.bodies.open(number, recorded, room);
+            BodyPlace::Redis { number, attempt }
         }
     };
     let body = cx.new_body();
@@ -119,20 +135,25 @@ fn admit(
     Ok(true)
 }
 
-/// In place only if no other attempt at the chunk is recorded and nothing else is being written
+/// To Redis whatever the place. Else in place only if no other attempt at the chunk is recorded and nothing else is being written
 /// there: so no attempt can harm another's bytes.
-fn kind(upload: &Upload, cx: &Context, number: u32, bytes: u64) -> Kind {
+fn kind(upload: &Upload, cx: &mut Context, number: u32, bytes: u64) -> Result<Kind, Refusal> {
+    if cx.config.spool == Spool::Redis {
+        let room = bodies::charge(upload, cx, number, bytes);
+        let front = upload.received.front();
+        return room.map(Kind::Redis).ok_or_else(|| refuse::redis_full(number, front));
+    }
     if cx.config.objects == Objects::Discard {
-        return if cx.config.discards_whole { Kind::Memory } else { Kind::Discard };
+        return Ok(if cx.config.discards_whole { Kind::Memory } else { Kind::Discard });
     }
     let is_new = !upload.stored.chunks.contains_key(&number);
-    match (upload.offset_of(number), cx.config.spool) {
+    Ok(match (upload.offset_of(number), cx.config.spool) {
         (Some(offset), _) if is_new && upload.writes.allow(number, offset, bytes) => {
             Kind::Place(offset)
         }
-        (_, Spool::Disk) => Kind::Spool,
         (_, Spool::Memory) => Kind::Memory,
-    }
+        (_, Spool::Disk | Spool::Redis) => Kind::Spool,
+    })
 }
 
 /// Memory came free.

@@ -34,21 +34,23 @@ impl Budget {
 
     /// Charges, or `None` if it must wait. `ahead`: the chunk is beyond its upload's front.
     pub fn charge(&mut self, bytes: u64, ahead: bool) -> Option<Charge> {
-        let free_bytes = self.total_bytes - self.used_bytes;
+        let free_bytes = self.free_bytes();
         let fits = if ahead {
             self.ahead_bytes + bytes <= self.total_bytes / 2
                 && bytes + self.front_reserve_bytes <= free_bytes
         } else {
             bytes <= free_bytes
         };
-        if !fits {
-            return None;
-        }
+        fits.then(|| self.charge_what_is(bytes, ahead))
+    }
+
+    /// Charges what is there already, whether or not it fits.
+    pub fn charge_what_is(&mut self, bytes: u64, ahead: bool) -> Charge {
         self.used_bytes += bytes;
         if ahead {
             self.ahead_bytes += bytes;
         }
-        Some(Charge { bytes, ahead })
+        Charge { bytes, ahead }
     }
 
     /// Takes a charge back.
@@ -57,6 +59,12 @@ impl Budget {
         if charge.ahead {
             self.ahead_bytes -= charge.bytes;
         }
+    }
+
+    /// Bytes that aren't charged.
+    #[must_use]
+    pub fn free_bytes(&self) -> u64 {
+        self.total_bytes.saturating_sub(self.used_bytes)
     }
 
     /// Bytes charged.

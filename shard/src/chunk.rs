@@ -162,7 +162,9 @@ pub(crate) fn end(
             hash::closing(upload, cx, body)
         }
         // None of these stands in line for the hash.
-        BodyPlace::Spool(_) | BodyPlace::Memory | BodyPlace::Discard => false,
+        BodyPlace::Spool(_) | BodyPlace::Redis { .. } | BodyPlace::Memory | BodyPlace::Discard => {
+            false
+        }
     };
     cx.emit(Effect::CloseBody { op, body, awaits_turn });
 }

@@ -3,6 +3,7 @@
 use sluice_proto::{error::Refusal, ids::UploadId};
 
 use crate::{
+    bodies,
     config::Objects,
     context::Context,
     effect::{BodyPlace, Effect, HashTurn, StreamReply},
@@ -25,13 +26,15 @@ pub(crate) fn closed(shard: &mut Shard, key: StreamKey, ended: Result<Outcome, F
     let upload_id = stream.open.upload_id;
     let number = stream.open.number;
     let upload = shard.uploads.get_mut(&upload_id).expect("an upload outlives its chunks' writes");
-    if matches!(place, BodyPlace::Object { .. }) {
-        upload.writes.end(number);
+    match place {
+        BodyPlace::Object { .. } => upload.writes.end(number),
+        BodyPlace::Redis { .. } => upload.bodies.written(),
+        BodyPlace::Spool(_) | BodyPlace::Memory | BodyPlace::Discard => {}
     }
     let written = ended.is_ok();
     let result = match &ended {
         Err(Failure::Full) => Err(refuse::spool_full()),
-        Err(Failure::Unavailable) => Err(refuse::backend_down()),
+        Err(Failure::Unavailable | Failure::Gone) => Err(refuse::backend_down()),
         Ok(_) => commit(upload, &mut shard.cx, &stream, place, body),
     };
     let kept = matches!(result, Ok(true));
@@ -48,7 +51,7 @@ pub(crate) fn closed(shard: &mut Shard, key: StreamKey, ended: Result<Outcome, F
         shard.cx.refund(charge);
     }
     if !kept || (place == BodyPlace::Memory && !held) {
-        discard(&mut shard.cx, &upload_id, place, body, written);
+        discard(upload, &mut shard.cx, place, body, written);
     }
     if let Err(refusal) = result
         && !stream.cut
@@ -88,7 +91,10 @@ fn commit(
     }
     let total_chunks = upload.judge(number, open.data_bytes, open.is_last)?;
     let chunk = ChunkRecord {
-        attempt: old.map_or(0, |old| old.attempt + 1),
+        attempt: match place {
+            BodyPlace::Redis { attempt, .. } => attempt,
+            _ => old.map_or(0, |old| old.attempt + 1),
+        },
         bytes: open.data_bytes,
         crc64nvme: stream.sums.crc64nvme(),
         crc32c: stream.sums.crc32c(),
@@ -96,6 +102,7 @@ fn commit(
         place: match place {
             BodyPlace::Object { .. } => ChunkPlace::Object,
             BodyPlace::Spool(extent) => ChunkPlace::Spool(extent),
+            BodyPlace::Redis { .. } => ChunkPlace::Redis,
             BodyPlace::Memory if cx.config.objects != Objects::Discard => ChunkPlace::Memory(body),
             BodyPlace::Memory | BodyPlace::Discard => ChunkPlace::Discarded,
         },
@@ -111,6 +118,9 @@ fn commit(
         };
         steps::then(upload, Then::Ack(waiter));
     }
+    if let (BodyPlace::Redis { number, attempt }, Objects::Discard) = (place, cx.config.objects) {
+        steps::then(upload, Then::Dequeue { number, attempt });
+    }
     Ok(true)
 }
 
@@ -123,9 +133,9 @@ fn put(
     chunk: ChunkRecord,
     total_chunks: Option<u32>,
 ) {
-    let bytes = chunk.bytes;
+    let (bytes, attempt) = (chunk.bytes, chunk.attempt);
     let at_place = matches!(chunk.place, ChunkPlace::Object | ChunkPlace::Discarded);
-    let old = upload.stored.chunks.get(&number).map(|old| old.place);
+    let old = upload.stored.chunks.get(&number).map(|old| (old.attempt, old.place));
     if chunk.place == ChunkPlace::Discarded {
         upload.stored.hold(number, chunk, cx.now.wall_ms);
         if let Some(total_chunks) = total_chunks {
@@ -136,9 +146,12 @@ fn put(
     }
     match old {
         // Replaced: rare, so everything is counted anew.
-        Some(place) => {
+        Some((old, place)) => {
             upload.recount(cx.now.mono_ms);
-            placing::replaced(upload, number, place);
+            placing::replaced(upload, number, old, place);
+            if old > attempt {
+                upload.bodies.retire(old);
+            }
         }
         None => {
             cx.chunk_records += 1;
@@ -147,8 +160,8 @@ fn put(
     }
 }
 
-/// An attempt that is still being written to its place lost: it only has to show now whether its
-/// bytes are the same, so that the winner can go there.
+/// An attempt that is still being written to its place, or to Redis, lost: it only has to show now
+/// whether its bytes are the same, so that the winner can go there, and Redis has room.
 fn judge_rivals(shard: &mut Shard, upload_id: &UploadId, number: u32) {
     let Some(upload) = shard.uploads.get(upload_id) else { return };
     let of_chunk = (number, StreamKey(0))..=(number, StreamKey(u64::MAX));
@@ -157,7 +170,8 @@ fn judge_rivals(shard: &mut Shard, upload_id: &UploadId, number: u32) {
         let body = shard.cx.new_body();
         let Some(stream) = shard.cx.streams.get_mut(&key) else { continue };
         let Phase::Receiving { body: old, place, judging: false } = stream.phase else { continue };
-        if !matches!(place, BodyPlace::Object { .. }) || stream.open.force {
+        let is_kept = !matches!(place, BodyPlace::Object { .. } | BodyPlace::Redis { .. });
+        if is_kept || stream.open.force {
             continue;
         }
         let bytes = stream.open.data_bytes;
@@ -171,9 +185,11 @@ fn judge_rivals(shard: &mut Shard, upload_id: &UploadId, number: u32) {
 }
 
 /// Gives back what an attempt held that is written and not recorded.
-fn discard(cx: &mut Context, upload_id: &UploadId, place: BodyPlace, body: BodyId, written: bool) {
+fn discard(upload: &mut Upload, cx: &mut Context, place: BodyPlace, body: BodyId, written: bool) {
     match place {
-        BodyPlace::Spool(extent) => cx.free_extent(upload_id, extent),
+        BodyPlace::Spool(extent) => cx.free_extent(&upload.stored.record.upload_id, extent),
+        // Also what failed may have come there.
+        BodyPlace::Redis { number, attempt } => bodies::free(upload, cx, number, attempt),
         BodyPlace::Memory if written => cx.emit(Effect::FreeMemory { body }),
         BodyPlace::Memory | BodyPlace::Object { .. } | BodyPlace::Discard => {}
     }

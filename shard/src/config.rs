@@ -16,6 +16,8 @@ pub enum Spool {
     Memory,
     /// Segments on disk.
     Disk,
+    /// Redis: every chunk goes there first, under a key of its own.
+    Redis,
 }
 
 /// Limits and layers of one shard. All bytes and milliseconds.
@@ -56,8 +58,11 @@ pub struct ShardConfig {
     pub upload_lifetime_ms: u64,
     /// Length of a spool segment; at least `max_chunk_bytes`.
     pub segment_bytes: u64,
-    /// All segments of one store together.
+    /// All segments of one store together; with [`Spool::Redis`] all bodies of the shard, which
+    /// are at least two of the largest chunks.
     pub spool_bytes_max: u64,
+    /// With [`Spool::Redis`]: no process before this one has used an attempt from here on.
+    pub attempt_base: u32,
     /// Chunks of one upload copied to their place at one time.
     pub places_in_flight_max: usize,
     /// One step of the SHA-256 of an upload.
@@ -72,7 +77,7 @@ impl ShardConfig {
     pub fn charge_bytes_max(&self) -> u64 {
         match self.spool {
             Spool::Memory => self.max_chunk_bytes,
-            Spool::Disk => self.hold_bytes.min(self.max_chunk_bytes),
+            Spool::Disk | Spool::Redis => self.hold_bytes.min(self.max_chunk_bytes),
         }
     }
 }

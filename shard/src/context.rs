@@ -54,6 +54,7 @@ pub(crate) enum OpKind {
     Seal,
     Finish,
     RemovePartial,
+    SweepBodies,
     Release,
 }
 
@@ -70,6 +71,10 @@ pub(crate) struct Context {
     /// Memory came free: whoever waits is to be looked at.
     pub freed: bool,
     pub spools: BTreeMap<StoreId, Extents>,
+    /// What bodies in Redis take.
+    pub spool_room: Budget,
+    /// Whether Redis has memory for more.
+    pub spool_admits: bool,
     pub chunk_records: usize,
     /// What uploads take beside their chunks.
     pub upload_bytes: usize,
@@ -88,6 +93,8 @@ impl Context {
     pub(crate) fn new(config: ShardConfig) -> Self {
         Self {
             budget: Budget::new(config.budget_bytes, config.charge_bytes_max()),
+            spool_room: spool_room(&config),
+            spool_admits: true,
             config,
             now: Now { mono_ms: 0, wall_ms: 0 },
             effects: Vec::new(),
@@ -160,7 +167,14 @@ impl Context {
 
     /// Whether acks tell of bytes that survive this process.
     pub(crate) fn spooled(&self) -> bool {
-        self.config.spool == Spool::Disk && self.config.objects == Objects::Files
+        self.config.spool != Spool::Memory && self.config.objects == Objects::Files
+    }
+}
+
+fn spool_room(config: &ShardConfig) -> Budget {
+    match config.spool {
+        Spool::Redis => Budget::new(config.spool_bytes_max, config.max_chunk_bytes),
+        Spool::Memory | Spool::Disk => Budget::new(0, 0),
     }
 }
 

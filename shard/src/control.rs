@@ -59,11 +59,7 @@ fn try_complete(upload: &mut Upload, cx: &mut Context, asked: Complete) -> Resul
         steps::take(upload, cx, Transition::FixTotal { total_chunks: total, sha256: late_sha256 });
         upload.begin_hash();
     }
-    if upload.is_whole() {
-        steps::then(upload, Then::AwaitEnd { call, wait_until_ms });
-    } else {
-        steps::then(upload, Then::Missing { call, wait_until_ms });
-    }
+    steps::then(upload, Then::Complete { call, wait_until_ms });
     Ok(())
 }
 

@@ -130,6 +130,16 @@ pub enum Effect {
         /// The body.
         body: BodyId,
     },
+    /// Frees a body in Redis, in its own time. One that stays is found by
+    /// [`Effect::SweepBodies`].
+    FreeBody {
+        /// The upload.
+        upload_id: UploadId,
+        /// Chunk number.
+        number: u32,
+        /// Which attempt at it.
+        attempt: u32,
+    },
     /// Forgets a body held in memory.
     FreeMemory {
         /// The body.
@@ -137,7 +147,7 @@ pub enum Effect {
     },
     /// Copies a chunk to its place in the partial object.
     Place {
-        /// Ends with `Outcome::Done`.
+        /// Ends with `Outcome::Done`, or with [`Failure::Gone`](crate::event::Failure::Gone).
         op: OpId,
         /// The upload.
         upload_id: UploadId,
@@ -175,6 +185,14 @@ pub enum Effect {
         /// The upload.
         upload_id: UploadId,
     },
+    /// Frees every body of the upload in Redis, of whatever number and attempt: also what a free
+    /// that was lost has left, and a process before this one. None is being written any more.
+    SweepBodies {
+        /// Ends with `Outcome::Done`.
+        op: OpId,
+        /// The upload.
+        upload_id: UploadId,
+    },
     /// Removes a spool segment that nothing names any more.
     RemoveSegment {
         /// Which store.
@@ -199,7 +217,8 @@ impl Effect {
             | Self::Place { op, .. }
             | Self::Hash { op, .. }
             | Self::Seal { op, .. }
-            | Self::RemovePartial { op, .. } => Some(op),
+            | Self::RemovePartial { op, .. }
+            | Self::SweepBodies { op, .. } => Some(op),
             Self::Stream { .. }
             | Self::Reply { .. }
             | Self::OpenBody { .. }
@@ -207,6 +226,7 @@ impl Effect {
             | Self::LeaveHash { .. }
             | Self::Append { .. }
             | Self::FreeMemory { .. }
+            | Self::FreeBody { .. }
             | Self::RemoveSegment { .. } => None,
         }
     }
@@ -220,8 +240,15 @@ pub enum BodyPlace {
         /// Where they begin, bytes.
         offset: u64,
     },
-    /// To the spool.
+    /// To the spool on disk.
     Spool(Extent),
+    /// To Redis, under a key that was never written before.
+    Redis {
+        /// Chunk number.
+        number: u32,
+        /// Which attempt at it.
+        attempt: u32,
+    },
     /// Into memory.
     Memory,
     /// Nowhere.
@@ -246,6 +273,13 @@ pub enum HashTurn {
 pub enum PlaceFrom {
     /// The spool of the upload's store.
     Spool(Extent),
+    /// Redis.
+    Redis {
+        /// Chunk number.
+        number: u32,
+        /// Which attempt at it.
+        attempt: u32,
+    },
     /// A body held in memory.
     Memory(BodyId),
 }

@@ -6,7 +6,8 @@ use sluice_proto::{
 };
 
 use crate::{
-    config::Objects,
+    bodies,
+    config::{Objects, Spool},
     context::{Context, OpKind},
     effect::{CallReply, Effect, StreamReply},
     hash,
@@ -48,7 +49,7 @@ pub(crate) fn advance(upload: &mut Upload, cx: &mut Context) {
 /// Whether a restart finds all that the end takes.
 fn is_safe(upload: &Upload, cx: &Context) -> bool {
     match cx.config.objects {
-        Objects::Files => !upload.needs_memory(),
+        Objects::Files => !upload.may_lose_chunks(),
         // What the chunks make is recorded for all of them.
         Objects::Discard => upload.unplaced.is_empty(),
     }
@@ -252,6 +253,7 @@ fn refuse_streams(
 fn try_sweep(upload: &mut Upload, cx: &mut Context) {
     let quiet = upload.dropping == 0
         && upload.copies.is_empty()
+        && upload.bodies.are_written()
         && upload.hash.as_ref().is_none_or(|hash| hash.reading_bytes == 0)
         && (upload.streams.is_empty() || upload.state() == State::Completed);
     if !quiet {
@@ -265,6 +267,16 @@ fn try_sweep(upload: &mut Upload, cx: &mut Context) {
 
 pub(crate) fn partial_removed(shard: &mut Shard, upload_id: &UploadId) {
     let upload = shard.uploads.get_mut(upload_id).expect("an operation's upload is kept");
+    if shard.cx.config.spool != Spool::Redis {
+        return clean(upload, &mut shard.cx);
+    }
+    let op = shard.cx.begin(*upload_id, OpKind::SweepBodies);
+    shard.cx.emit(Effect::SweepBodies { op, upload_id: *upload_id });
+}
+
+pub(crate) fn bodies_swept(shard: &mut Shard, upload_id: &UploadId) {
+    let upload = shard.uploads.get_mut(upload_id).expect("an operation's upload is kept");
+    bodies::swept(upload, &mut shard.cx);
     clean(upload, &mut shard.cx);
 }
 

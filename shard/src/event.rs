@@ -141,6 +141,12 @@ pub enum Event {
         /// The SHA-256 at its end; `None` when its bytes are to be read back.
         state: Option<Box<Sha256State>>,
     },
+    /// Whether Redis has memory for more bodies; until it is told, it has. Without, no body is
+    /// begun; what is there goes on to its place, so room comes.
+    SpoolRoom {
+        /// It has.
+        admits: bool,
+    },
     /// [`Shard::next_deadline`](crate::Shard::next_deadline) has passed.
     Tick,
     /// Shutting down: what is open may end, nothing new begins.
@@ -219,4 +225,7 @@ pub enum Failure {
     Full,
     /// Not now: an I/O error, a backend that is down or slow.
     Unavailable,
+    /// Only of [`Effect::Place`](crate::Effect::Place) from Redis: the body isn't there, or isn't
+    /// whole, and won't ever be.
+    Gone,
 }

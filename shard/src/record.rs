@@ -105,16 +105,20 @@ pub enum ChunkPlace {
     Object,
     /// In the spool on disk.
     Spool(Extent),
+    /// In Redis, under the record's attempt.
+    Redis,
     /// In this process's memory: gone after a restart.
     Memory(crate::keys::BodyId),
-    /// Nowhere: `objects = discard`. Not recorded any more: it would claim bytes that nobody has.
+    /// Nowhere: `objects = discard`. Recorded only of what was in Redis: else it would claim bytes
+    /// that nobody had.
     Discarded,
 }
 
 /// A chunk that is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChunkRecord {
-    /// The attempt that won.
+    /// The attempt that won. They count up; in Redis each has a key of its own, and one that was
+    /// begun earlier may win later.
     pub attempt: u32,
     /// Length, bytes.
     pub bytes: u64,
@@ -162,13 +166,13 @@ pub enum Transition {
     PutChunk {
         /// Chunk number.
         number: u32,
-        /// Its record, which replaces one of a lower attempt.
+        /// Its record, which replaces one of another attempt.
         chunk: ChunkRecord,
         /// N, if this chunk fixes it.
         total_chunks: Option<u32>,
     },
-    /// A chunk's bytes were only in the memory of a process that is gone, or their place in the
-    /// object followed from the length of one that was.
+    /// A chunk's bytes were only in the memory of a process that is gone, or in a Redis that lost
+    /// them, or their place in the object followed from the length of one that was.
     LoseChunk {
         /// Chunk number.
         number: u32,
@@ -178,6 +182,13 @@ pub enum Transition {
         /// Chunk number.
         number: u32,
         /// The attempt that was moved.
+        attempt: u32,
+    },
+    /// A chunk's bytes were in Redis and are dropped: `objects = discard`.
+    DropChunk {
+        /// Chunk number.
+        number: u32,
+        /// The attempt that was dropped.
         attempt: u32,
     },
     /// N is fixed, and a SHA-256 may be declared late.
@@ -235,6 +246,12 @@ impl StoredUpload {
         Some((object, self.record.total_chunks?))
     }
 
+    fn set_place(&mut self, number: u32, attempt: u32, place: ChunkPlace) {
+        if let Some(chunk) = self.chunks.get_mut(&number).filter(|c| c.attempt == attempt) {
+            chunk.place = place;
+        }
+    }
+
     /// Takes one step, the `rev + 1`th. The reference for every store.
     ///
     /// # Panics
@@ -252,9 +269,10 @@ impl StoredUpload {
             }
             Transition::LoseChunk { number } => drop(self.chunks.remove(number)),
             Transition::PlaceChunk { number, attempt } => {
-                if let Some(chunk) = self.chunks.get_mut(number).filter(|c| c.attempt == *attempt) {
-                    chunk.place = ChunkPlace::Object;
-                }
+                self.set_place(*number, *attempt, ChunkPlace::Object);
+            }
+            Transition::DropChunk { number, attempt } => {
+                self.set_place(*number, *attempt, ChunkPlace::Discarded);
             }
             Transition::FixTotal { total_chunks, sha256 } => {
                 record.total_chunks = Some(*total_chunks);

@@ -3,12 +3,13 @@
 use sluice_proto::ids::StoreId;
 
 use crate::{
+    bodies,
     effect::Effect,
     ending,
     extents::Extents,
-    record::{ChunkPlace, State, StoredUpload, Transition},
+    losing, placing,
+    record::{ChunkPlace, State, StoredUpload},
     shard::Shard,
-    steps,
     timers::Timer,
     upload::{Ending, Upload},
 };
@@ -55,7 +56,7 @@ pub(crate) fn resume(shard: &mut Shard, stored: StoredUpload) {
     match record.state {
         State::Pending | State::Uploading | State::Completing => {
             cx.timers.set(record.expire_ms, Timer::Expire(upload_id));
-            lose_chunks(&mut upload, shard);
+            losing::lose_chunks(&mut upload, cx);
         }
         State::Completed if record.cleanup_pending => upload.ending = Ending::Sweeping,
         _ if record.cleanup_pending => {
@@ -67,42 +68,12 @@ pub(crate) fn resume(shard: &mut Shard, stored: StoredUpload) {
             cx.ended.push_back(upload_id);
         }
     }
+    if upload.ending < Ending::Swept {
+        bodies::retake(&mut upload, &mut shard.cx);
+    }
+    if upload.state() <= State::Uploading {
+        placing::dequeue_all(&mut upload, &mut shard.cx);
+    }
     shard.insert(upload);
     shard.advance(&upload_id);
-}
-
-/// Chunks whose bytes nobody has any more are asked for again.
-fn lose_chunks(upload: &mut Upload, shard: &mut Shard) {
-    let lost = lost_chunks(&upload.stored);
-    if lost.is_empty() {
-        return;
-    }
-    for &number in &lost {
-        steps::take(upload, &mut shard.cx, Transition::LoseChunk { number });
-    }
-    shard.cx.chunk_records -= lost.len();
-    upload.recount(shard.cx.now.mono_ms);
-    debug_assert!(!upload.is_told());
-}
-
-/// Those that were only in the memory of a process that is gone; and those discarded, which an
-/// older version recorded, while more are to come.
-///
-/// Without a promise a chunk's place follows from the lengths of all before it. Once one of those
-/// is lost it may come again with another length, so what is at its place behind it is lost too.
-fn lost_chunks(stored: &StoredUpload) -> Vec<u32> {
-    let promised = stored.record.spec.chunk_size_bytes.is_some();
-    let mut lost = Vec::new();
-    for (&number, chunk) in &stored.chunks {
-        let is_lost = match chunk.place {
-            ChunkPlace::Memory(_) => true,
-            ChunkPlace::Discarded => stored.record.state < State::Completing,
-            ChunkPlace::Object => !promised && !lost.is_empty(),
-            ChunkPlace::Spool(_) => false,
-        };
-        if is_lost {
-            lost.push(number);
-        }
-    }
-    lost
 }

@@ -36,6 +36,13 @@ pub(crate) fn spool_full() -> Refusal {
     Refusal::new(Reason::SpoolFull, "no room in the spool just now").retry_after_ms(RETRY_AFTER_MS)
 }
 
+/// Redis is full. A chunk ahead is told which one is missing before it: that one gets in first, and
+/// may be one that was acked and lost.
+pub(crate) fn redis_full(number: u32, front: u32) -> Refusal {
+    let refusal = spool_full();
+    if number > front { refusal.with("missing_chunk", front) } else { refusal }
+}
+
 pub(crate) fn backend_down() -> Refusal {
     Refusal::new(Reason::BackendDown, "what keeps the bytes can't be reached just now")
         .retry_after_ms(RETRY_AFTER_MS)

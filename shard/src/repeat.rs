@@ -59,11 +59,15 @@ pub(crate) fn duplicate(
 /// The bytes of a repeat are known now.
 pub(crate) fn judged(upload: &mut Upload, cx: &mut Context, stream: &Stream) {
     let open = &stream.open;
-    let same = upload.stored.chunks.get(&open.number).is_some_and(|old| stream.matches(old));
+    let old = upload.stored.chunks.get(&open.number);
+    let same = old.is_some_and(|old| stream.matches(old));
     let result = if same && upload.state() <= State::Completed {
         duplicate(upload, cx, open)
     } else if upload.state() > State::Uploading {
         Err(refuse::ended(&upload.stored.record))
+    } else if old.is_none() {
+        // Lost while its repeat came in: it is to be sent again.
+        Err(refuse::backend_down())
     } else {
         Err(refuse::conflict(open.number))
     };

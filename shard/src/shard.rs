@@ -14,7 +14,7 @@ use crate::{
     event::{Event, Failure, Outcome},
     hash, initiate,
     keys::{Now, OpId},
-    placing,
+    losing, placing,
     record::{State, StoredUpload, UploadRecord},
     recover, steps, stream,
     timers::Timer,
@@ -48,7 +48,7 @@ pub struct ShardStats {
     pub budget_used_bytes: u64,
     /// Memory that there is, bytes.
     pub budget_total_bytes: u64,
-    /// Bytes of all spool segments.
+    /// Bytes of all spool segments, and of all bodies in Redis.
     pub spool_used_bytes: u64,
     /// Chunks recorded, but not at their place.
     pub queue_chunks: usize,
@@ -116,7 +116,7 @@ impl Shard {
             parked_streams: self.cx.waiting.len(),
             budget_used_bytes: self.cx.budget.used_bytes(),
             budget_total_bytes: self.cx.budget.total_bytes(),
-            spool_used_bytes: self.cx.spools.values().map(|spool| spool.held_bytes()).sum(),
+            spool_used_bytes: self.spool_used_bytes(),
             ..ShardStats::default()
         };
         for upload in self.uploads.values() {
@@ -131,6 +131,11 @@ impl Shard {
             stats.queue_oldest_ms = stats.queue_oldest_ms.max(waited_ms);
         }
         stats
+    }
+
+    fn spool_used_bytes(&self) -> u64 {
+        let on_disk: u64 = self.cx.spools.values().map(|spool| spool.held_bytes()).sum();
+        on_disk + self.cx.spool_room.used_bytes()
     }
 
     fn dispatch(&mut self, event: Event) {
@@ -190,6 +195,7 @@ impl Shard {
             Event::BodyHashed { upload_id, body, state } => {
                 hash::body_hashed(self, &upload_id, body, state);
             }
+            Event::SpoolRoom { admits } => self.cx.spool_admits = admits,
             Event::Tick => self.tick(),
             Event::Drain => {
                 self.cx.draining = true;
@@ -207,6 +213,9 @@ impl Shard {
             (OpKind::CloseBody(stream), result) => commit::closed(self, stream, result),
             (OpKind::DropBody { number, place, charge }, _) => {
                 stream::dropped(self, &upload_id, number, place, charge);
+            }
+            (OpKind::Place { number }, Err(Failure::Gone)) => {
+                losing::body_gone(self, &upload_id, number);
             }
             (OpKind::Place { number }, Err(_))
                 if placing::is_vain(&self.uploads[&upload_id], number) =>
@@ -229,6 +238,7 @@ impl Shard {
             (OpKind::Seal, Ok(_)) => ending::sealed(self, &upload_id),
             (OpKind::Finish, Ok(_)) => ending::finished(self, &upload_id),
             (OpKind::RemovePartial, Ok(_)) => ending::partial_removed(self, &upload_id),
+            (OpKind::SweepBodies, Ok(_)) => ending::bodies_swept(self, &upload_id),
             (OpKind::Release, Ok(_)) => ending::released(self, &upload_id),
             (OpKind::Unclaim(_), Ok(_)) => {}
         }
@@ -284,6 +294,9 @@ impl Shard {
             OpKind::Finish => ending::emit_finish(upload, &mut self.cx, op_id),
             OpKind::RemovePartial => {
                 self.cx.emit(Effect::RemovePartial { op: op_id, upload_id });
+            }
+            OpKind::SweepBodies => {
+                self.cx.emit(Effect::SweepBodies { op: op_id, upload_id });
             }
             OpKind::Release => {
                 ending::emit_release(upload, &mut self.cx, op_id);

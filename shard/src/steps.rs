@@ -4,11 +4,14 @@
 use sluice_proto::ids::UploadId;
 
 use crate::{
+    bodies,
     context::{Context, OpKind},
     effect::{CallReply, Effect, StreamReply},
     ending,
     keys::OpId,
+    placing,
     record::Transition,
+    refuse,
     shard::Shard,
     upload::{EndWaiter, EndWaiterStream, Then, Upload},
 };
@@ -69,18 +72,18 @@ fn happen(upload: &mut Upload, cx: &mut Context, then: Then) {
     let upload_id = upload.stored.record.upload_id;
     match then {
         Then::Ack(waiter) => ack(upload, cx, waiter),
+        Then::SendAgain(stream) => {
+            cx.tell(stream, StreamReply::Refused(refuse::backend_down()));
+        }
         Then::Initiated { call, duplicate } => {
             let view = Box::new(upload.view());
             cx.reply(call, Ok(CallReply::Initiated { upload: view, duplicate }));
         }
-        // The last hole may have been filled while N was recorded.
-        Then::Missing { call, wait_until_ms } if upload.is_whole() => {
+        // The last hole may have been filled while N was recorded, or a chunk been lost.
+        Then::Complete { call, wait_until_ms } if upload.is_whole() => {
             ending::await_end(upload, cx, EndWaiter::Call(call), wait_until_ms);
         }
-        Then::Missing { call, .. } => crate::control::answer_missing(upload, cx, call),
-        Then::AwaitEnd { call, wait_until_ms } => {
-            ending::await_end(upload, cx, EndWaiter::Call(call), wait_until_ms);
-        }
+        Then::Complete { call, .. } => crate::control::answer_missing(upload, cx, call),
         Then::Aborted(call) => ending::await_release(upload, cx, call),
         Then::FreeExtent(extent) => cx.free_extent(&upload_id, extent),
         Then::FreeMemory(body) => {
@@ -88,6 +91,8 @@ fn happen(upload: &mut Upload, cx: &mut Context, then: Then) {
             let charge = upload.memory.remove(&body);
             cx.refund(charge);
         }
+        Then::FreeBody { number, attempt } => bodies::free(upload, cx, number, attempt),
+        Then::Dequeue { number, attempt } => placing::dequeue(upload, cx, number, attempt),
         Then::FreeAll => ending::free_all(upload, cx),
         Then::Cleanup => ending::begin_cleanup(upload, cx),
     }

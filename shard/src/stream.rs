@@ -7,6 +7,7 @@ use sluice_proto::{
 };
 
 use crate::{
+    bodies,
     budget::Charge,
     context::OpKind,
     effect::{BodyPlace, Effect, StreamReply},
@@ -150,13 +151,16 @@ pub(crate) fn dropped(
     charge: Option<Charge>,
 ) {
     shard.cx.refund(charge);
-    if let BodyPlace::Spool(extent) = place {
-        shard.cx.free_extent(upload_id, extent);
-    }
     let upload = shard.uploads.get_mut(upload_id).expect("an upload outlives its chunks' writes");
     upload.dropping -= 1;
-    if matches!(place, BodyPlace::Object { .. }) {
-        upload.writes.end(number);
+    match place {
+        BodyPlace::Object { .. } => upload.writes.end(number),
+        BodyPlace::Spool(extent) => shard.cx.free_extent(upload_id, extent),
+        BodyPlace::Redis { number, attempt } => {
+            upload.bodies.written();
+            bodies::free(upload, &mut shard.cx, number, attempt);
+        }
+        BodyPlace::Memory | BodyPlace::Discard => {}
     }
 }
 

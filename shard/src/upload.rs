@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use sluice_proto::{checksum::Crc64Nvme, error::Refusal};
 
 use crate::{
+    bodies::Bodies,
     budget::Charge,
-    effect::{ChunkAck, Progress, UploadView},
+    effect::Progress,
     hash::Hash,
     keys::{BodyId, CallId, StreamKey},
     queue::Queue,
@@ -25,12 +26,29 @@ const PAIR_BYTES: usize = 64;
 #[derive(Debug)]
 pub(crate) enum Then {
     Ack(EndWaiterStream),
-    Initiated { call: CallId, duplicate: bool },
-    Missing { call: CallId, wait_until_ms: u64 },
-    AwaitEnd { call: CallId, wait_until_ms: u64 },
+    /// Its chunk was lost before anybody was told that it is in.
+    SendAgain(StreamKey),
+    Initiated {
+        call: CallId,
+        duplicate: bool,
+    },
+    /// Tells what is missing, or awaits the end.
+    Complete {
+        call: CallId,
+        wait_until_ms: u64,
+    },
     Aborted(CallId),
     FreeExtent(Extent),
     FreeMemory(BodyId),
+    FreeBody {
+        number: u32,
+        attempt: u32,
+    },
+    /// Drops what is in Redis: `objects = discard`.
+    Dequeue {
+        number: u32,
+        attempt: u32,
+    },
     FreeAll,
     Cleanup,
 }
@@ -75,6 +93,8 @@ pub(crate) struct Copying {
     pub attempt: u32,
     /// What it reads was replaced by `force`, and is given back when the copy has ended.
     pub replaced: Option<Then>,
+    /// A chunk before it was lost, so where it goes isn't known any more.
+    pub is_astray: bool,
 }
 
 #[derive(Debug)]
@@ -103,10 +123,14 @@ pub(crate) struct Upload {
     pub copies: BTreeMap<u32, Copying>,
     /// Chunks that have bytes at their place which are the record's until this `rev` is durable.
     pub guarded: BTreeMap<u32, u64>,
+    /// Nothing is copied to its place before this `rev` is durable.
+    pub copies_from_rev: u64,
     pub streams: BTreeSet<(u32, StreamKey)>,
     /// Bodies whose writes may still happen after their stream is gone.
     pub dropping: usize,
     pub memory: BTreeMap<BodyId, Charge>,
+    /// In Redis.
+    pub bodies: Bodies,
     pub hash: Option<Hash>,
     pub ending: Ending,
     pub completing_rev: u64,
@@ -134,9 +158,11 @@ impl Upload {
             writes: Writes::default(),
             copies: BTreeMap::new(),
             guarded: BTreeMap::new(),
+            copies_from_rev: 0,
             streams: BTreeSet::new(),
             dropping: 0,
             memory: BTreeMap::new(),
+            bodies: Bodies::default(),
             hash: None,
             ending: Ending::Open,
             completing_rev: 0,
@@ -160,13 +186,15 @@ impl Upload {
             self.received_bytes += chunk.bytes;
             match chunk.place {
                 ChunkPlace::Object | ChunkPlace::Discarded => self.stored_bytes += chunk.bytes,
-                ChunkPlace::Spool(_) | ChunkPlace::Memory(_) => unplaced.push(number),
+                ChunkPlace::Spool(_) | ChunkPlace::Redis | ChunkPlace::Memory(_) => {
+                    unplaced.push(number);
+                }
             }
         }
         self.unplaced = Queue::anew(unplaced.into_iter(), &self.unplaced, now_ms);
         (self.placed, self.placed_bytes, self.placed_crc64nvme) = (0, 0, 0);
         self.advance_placed();
-        self.front_bytes = self.bytes_before(self.received.front());
+        self.count_front();
         self.count_made();
     }
 
@@ -195,6 +223,23 @@ impl Upload {
         } else {
             self.unplaced.insert(number, now_ms);
         }
+    }
+
+    /// Doesn't count a chunk any more that isn't among those placed without a hole.
+    pub(crate) fn subtract(&mut self, number: u32, bytes: u64, place: ChunkPlace) {
+        assert!(number >= self.placed, "what is placed and summed isn't lost");
+        self.received.remove(number);
+        self.received_bytes -= bytes;
+        match place {
+            ChunkPlace::Object | ChunkPlace::Discarded => self.stored_bytes -= bytes,
+            ChunkPlace::Spool(_) | ChunkPlace::Redis | ChunkPlace::Memory(_) => {
+                self.unplaced.remove(number);
+            }
+        }
+    }
+
+    pub(crate) fn count_front(&mut self) {
+        self.front_bytes = self.bytes_before(self.received.front());
     }
 
     /// Most is asked for just behind what is placed, so the sum goes on from there.
@@ -324,63 +369,17 @@ impl Upload {
         self.stored.record.total_chunks == Some(self.received.front())
     }
 
-    /// Some chunk is only in memory: COMPLETING would promise what a restart takes back.
-    pub(crate) fn needs_memory(&self) -> bool {
-        let in_memory = |number| {
-            matches!(self.stored.chunks.get(&number).map(|c| c.place), Some(ChunkPlace::Memory(_)))
+    /// Some chunk is only in memory or in Redis: COMPLETING would promise what a restart, of this
+    /// process or of Redis, takes back.
+    pub(crate) fn may_lose_chunks(&self) -> bool {
+        let may_be_lost = |number| {
+            let place = self.stored.chunks.get(&number).map(|chunk| chunk.place);
+            matches!(place, Some(ChunkPlace::Memory(_) | ChunkPlace::Redis))
         };
-        self.unplaced.numbers(0).any(in_memory)
+        self.unplaced.numbers(0).any(may_be_lost)
     }
 
     pub(crate) fn state(&self) -> State {
         self.stored.record.state
-    }
-
-    /// Whether its end, if it has come, is durable and may be told.
-    pub(crate) fn is_told(&self) -> bool {
-        self.ending >= Ending::Resumed
-    }
-
-    /// The state that can be told: that all chunks are in only once a restart can't take it back,
-    /// an end only once it is durable and holds nothing any more.
-    pub(crate) fn told_state(&self) -> State {
-        match self.state() {
-            State::Completing if self.durable_rev < self.completing_rev => {
-                if self.stored.chunks.is_empty() { State::Pending } else { State::Uploading }
-            }
-            State::Completed | State::Failed if !self.is_told() => State::Completing,
-            State::Aborted | State::Expired if !self.is_told() => {
-                let is_empty = self.stored.chunks.is_empty();
-                if is_empty { State::Pending } else { State::Uploading }
-            }
-            state => state,
-        }
-    }
-
-    pub(crate) fn view(&self) -> UploadView {
-        let mut record = self.stored.record.clone();
-        if !self.is_told() {
-            record.state = self.told_state();
-            (record.object, record.error, record.cleanup_pending) = (None, None, false);
-        }
-        UploadView {
-            record,
-            received_bytes: self.received_bytes,
-            received_count: self.received.count(),
-            stored_bytes: self.stored_bytes,
-        }
-    }
-
-    pub(crate) fn ack(&self, waiter: EndWaiterStream, spooled: bool) -> ChunkAck {
-        ChunkAck {
-            number: waiter.number,
-            bytes: waiter.bytes,
-            received_bytes: self.received_bytes,
-            received_count: self.received.count(),
-            stored_bytes: self.stored_bytes,
-            duplicate: waiter.duplicate,
-            state: self.told_state(),
-            spooled,
-        }
     }
 }

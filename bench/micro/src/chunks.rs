@@ -91,6 +91,7 @@ fn config(objects: Objects, spool: Spool) -> ShardConfig {
         upload_lifetime_ms: 1_000_000,
         segment_bytes: 16 << 20,
         spool_bytes_max: 1 << 30,
+        attempt_base: 0,
         places_in_flight_max: 4,
         hash_step_bytes: 1 << 20,
         hash_record_bytes: 64 << 20,

@@ -87,6 +87,7 @@ impl Bodies {
     ) {
         let begun = match place {
             BodyPlace::Discard => Body::Discard,
+            BodyPlace::Redis { .. } => unreachable!("the server has no Redis spool yet"),
             BodyPlace::Memory => Body::Memory(Vec::new()),
             BodyPlace::Object { .. } | BodyPlace::Spool(_) => {
                 let (orders, todo) = local::queue(PIECES_MAX);
@@ -249,6 +250,7 @@ async fn open_writer(
         BodyPlace::Spool(extent) => {
             (files.segment(upload_id.store(), extent).await?, extent.offset)
         }
+        BodyPlace::Redis { .. } => unreachable!("the server has no Redis spool yet"),
         BodyPlace::Memory | BodyPlace::Discard => unreachable!("written nowhere"),
     };
     Ok(BodyWriter::new(file, files.buffers(), offset, bytes))

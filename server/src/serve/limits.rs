@@ -71,6 +71,7 @@ pub(super) fn shard_config(config: &Config, stores: u16) -> ShardConfig {
         upload_lifetime_ms: limits.upload_lifetime.as_millis() as u64,
         segment_bytes: segment_bytes(config, stores),
         spool_bytes_max: spool_share_bytes(config, stores),
+        attempt_base: 0,
         places_in_flight_max: PLACES_IN_FLIGHT_MAX,
         hash_step_bytes: HASH_STEP_BYTES,
         hash_record_bytes: HASH_RECORD_BYTES,

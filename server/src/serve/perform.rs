@@ -85,6 +85,9 @@ impl Performer {
             Effect::LeaveHash { body } => hashes.leave(body),
             Effect::DropBody { op, body } => bodies.drop(op, body),
             Effect::FreeMemory { body } => bodies.free_memory(body),
+            Effect::FreeBody { .. } | Effect::SweepBodies { .. } => {
+                unreachable!("the server has no Redis spool yet")
+            }
             Effect::RemoveSegment { store, segment } => self.remove_segment(store, segment),
             effect => self.perform_slow(effect),
         }
@@ -276,6 +279,7 @@ impl Performer {
                 }
                 copied
             }
+            PlaceFrom::Redis { .. } => unreachable!("the server has no Redis spool yet"),
             PlaceFrom::Spool(extent) => {
                 let segment = files.segment(upload_id.store(), extent).await?;
                 let mut reader = RangeReader::new(segment, extent.offset, extent.bytes);

@@ -61,6 +61,7 @@ fn place() -> impl Strategy<Value = ChunkPlace> {
     prop_oneof![
         Just(ChunkPlace::Object),
         Just(ChunkPlace::Discarded),
+        Just(ChunkPlace::Redis),
         any::<u64>().prop_map(|body| ChunkPlace::Memory(BodyId(body))),
         (any::<u32>(), any::<u32>(), any::<u32>()).prop_map(|(segment, offset, bytes)| {
             ChunkPlace::Spool(Extent { segment, offset: offset.into(), bytes: bytes.into() })
@@ -98,6 +99,8 @@ fn step() -> impl Strategy<Value = Transition> {
         1 => (0..6u32).prop_map(|number| Transition::LoseChunk { number }),
         2 => (0..6u32, 0..3u32)
             .prop_map(|(number, attempt)| Transition::PlaceChunk { number, attempt }),
+        1 => (0..6u32, 0..3u32)
+            .prop_map(|(number, attempt)| Transition::DropChunk { number, attempt }),
         1 => (6..9u32, option::of(any::<[u8; 32]>()))
             .prop_map(|(total_chunks, sha256)| Transition::FixTotal { total_chunks, sha256 }),
         1 => vec(any::<u8>(), 0..90).prop_map(Transition::HashState),

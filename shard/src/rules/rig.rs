@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 mod client;
+mod redis;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -46,6 +47,7 @@ pub(super) struct Rig {
     /// Bodies that closed before their turn came, and don't wait for it.
     pub ahead: usize,
     spool: BTreeMap<(u32, u64), Vec<u8>>,
+    pub redis: redis::Redis,
     /// Reading an upload takes its time; else it is done at once.
     pub holds_loads: bool,
     next: u64,
@@ -81,6 +83,7 @@ pub(super) fn config() -> ShardConfig {
         upload_lifetime_ms: 1_000_000,
         segment_bytes: 16 << 10,
         spool_bytes_max: 64 << 10,
+        attempt_base: 0,
         places_in_flight_max: 4,
         hash_step_bytes: 64,
         hash_record_bytes: 128,
@@ -124,6 +127,7 @@ impl Rig {
             holds_hashes: false,
             ahead: 0,
             spool: BTreeMap::new(),
+            redis: redis::Redis::default(),
             holds_loads: false,
             next: 0,
         };
@@ -165,6 +169,9 @@ impl Rig {
                     let lent = InLine { turn: hash, upload_id, state: None, bytes: None };
                     self.line.insert(body, lent);
                 }
+                if let BodyPlace::Redis { number, attempt } = place {
+                    self.redis.begin((upload_id, number, attempt));
+                }
                 self.bodies.insert(body, (upload_id, place, Vec::new()));
             }
             Effect::HashBody { body, state } => {
@@ -177,6 +184,9 @@ impl Rig {
             Effect::LeaveHash { body } => drop(self.line.remove(&body)),
             Effect::Append { body, bytes, .. } => {
                 self.bodies.get_mut(&body).unwrap().2.extend_from_slice(&bytes);
+            }
+            Effect::FreeBody { upload_id, number, attempt } => {
+                self.redis.free(&self.stored, (upload_id, number, attempt));
             }
             Effect::FreeMemory { body } => {
                 self.freed += 1;
@@ -195,6 +205,9 @@ impl Rig {
 
     /// Does one effect, and tells its end.
     pub(super) fn finish(&mut self, effect: Effect) {
+        if self.redis.lacks(&effect) {
+            return self.fail(&effect, Failure::Gone);
+        }
         let (op, outcome) = self.perform(effect);
         self.event(Event::Done { op, result: Ok(outcome) });
         if !self.holds_hashes {
@@ -270,6 +283,9 @@ impl Rig {
                     PlaceFrom::Spool(extent) => {
                         self.spool[&(extent.segment, extent.offset)].clone()
                     }
+                    PlaceFrom::Redis { number, attempt } => {
+                        self.redis.bodies[&(upload_id, number, attempt)].clone()
+                    }
                     PlaceFrom::Memory(body) => self.bodies[&body].2.clone(),
                 };
                 assert_eq!(data.len() as u64, bytes);
@@ -291,6 +307,7 @@ impl Rig {
                 self.objects.entry(record.upload_id).or_insert((data, discarded)).1 = object;
             }
             Effect::RemovePartial { upload_id, .. } => drop(self.partials.remove(&upload_id)),
+            Effect::SweepBodies { upload_id, .. } => self.redis.sweep(upload_id),
             Effect::Release { .. } => {}
             other => unreachable!("{other:?} has no end"),
         }
@@ -320,6 +337,9 @@ impl Rig {
         match place {
             BodyPlace::Object { offset } => self.write(upload_id, offset, &data),
             BodyPlace::Spool(at) => drop(self.spool.insert((at.segment, at.offset), data)),
+            BodyPlace::Redis { number, attempt } => {
+                self.redis.write((upload_id, number, attempt), data);
+            }
             BodyPlace::Memory => return,
             BodyPlace::Discard => {}
         }

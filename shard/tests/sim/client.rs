@@ -186,6 +186,11 @@ impl Client {
         Self::check_unknown(world, refusal);
         let Phase::Finish(_) = self.phase else { return };
         match refusal.reason {
+            Reason::SpoolFull
+                if refusal.metadata.iter().any(|(key, _)| *key == "missing_chunk") =>
+            {
+                self.phase = Phase::Finish(Next::Status);
+            }
             Reason::Budget
             | Reason::SpoolFull
             | Reason::Draining
@@ -194,6 +199,7 @@ impl Client {
             Reason::SizeMismatch | Reason::ChunkSizeBroken if !self.honest => {
                 self.phase = Phase::Finish(Next::Abort);
             }
+            Reason::ChunkTooLarge if !self.honest => self.phase = Phase::Finish(Next::Status),
             Reason::UploadEnded
             | Reason::UploadUnknown
             | Reason::Loading

@@ -70,6 +70,7 @@ impl World {
         }
         for body in bodies {
             self.land_some(life, body);
+            self.send_late(life, body);
         }
         self.disk.end_life(life);
         self.node(life).expect("it is there").alive = false;

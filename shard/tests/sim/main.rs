@@ -15,6 +15,7 @@ mod metadata;
 mod moves;
 mod perform;
 mod plan;
+mod redis;
 mod rest;
 mod rng;
 mod store;

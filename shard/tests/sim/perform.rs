@@ -39,7 +39,9 @@ impl Body {
         match self.place {
             BodyPlace::Memory => self.bytes,
             BodyPlace::Discard => 0,
-            BodyPlace::Object { .. } | BodyPlace::Spool(_) => self.bytes.min(hold_bytes),
+            BodyPlace::Object { .. } | BodyPlace::Spool(_) | BodyPlace::Redis { .. } => {
+                self.bytes.min(hold_bytes)
+            }
         }
     }
 }
@@ -80,6 +82,9 @@ impl World {
                 self.disk.begin_write(Writer::Body(life, body), opened.upload, range);
             }
             BodyPlace::Spool(extent) => self.disk.open_extent(opened.upload.store(), extent),
+            BodyPlace::Redis { number, attempt } => {
+                self.begin_in_redis(life, (opened.upload, number, attempt));
+            }
             BodyPlace::Memory => {
                 let config = &self.plan.config;
                 assert!(config.spool == Spool::Memory || config.discards_whole);
@@ -113,6 +118,9 @@ impl World {
                 self.disk.write(body.upload, offset + from as u64, data);
             }
             BodyPlace::Spool(at) => self.disk.write_extent(body.upload.store(), at, data),
+            BodyPlace::Redis { number, attempt } if !data.is_empty() => {
+                self.redis.append((body.upload, number, attempt), data);
+            }
             _ => {}
         }
     }
@@ -130,6 +138,10 @@ impl World {
                 self.disk.begin_write(Writer::Copy(life, *op), *upload_id, range);
             }
             Effect::RemoveSegment { store, segment } => self.assert_unnamed(*store, *segment),
+            Effect::FreeBody { upload_id, number, attempt } => {
+                self.assert_unread(life, (*upload_id, *number, *attempt));
+            }
+            Effect::SweepBodies { upload_id, .. } => self.assert_still(life, *upload_id),
             _ => {}
         }
         let weather = self.weather;
@@ -168,44 +180,49 @@ impl World {
     /// An effect ends.
     pub(crate) fn end(&mut self, life: u64, effect: Effect, fate: Fate) {
         let op = effect.op();
-        let outcome = self.perform(life, effect, fate).unwrap_or(Outcome::Done);
+        let performed = self.perform(life, effect, fate);
         if self.rng.per_myriad(self.weather.crash) {
             return self.crash(life);
         }
         let Some(op) = op else { return };
-        let result = if fate == Fate::Happens {
-            Ok(outcome)
-        } else {
-            Err(self.rng.pick(&[Failure::Full, Failure::Unavailable]))
+        let result = match performed {
+            result if fate == Fate::Happens => result,
+            _ => Err(self.rng.pick(&[Failure::Full, Failure::Unavailable])),
         };
         self.apply(life, Event::Done { op, result });
     }
 
     /// Does what the effect asks for, as far as its fate lets it.
-    pub(crate) fn perform(&mut self, life: u64, effect: Effect, fate: Fate) -> Option<Outcome> {
+    pub(crate) fn perform(
+        &mut self,
+        life: u64,
+        effect: Effect,
+        fate: Fate,
+    ) -> Result<Outcome, Failure> {
         let happens = fate != Fate::Fails;
         match effect {
-            Effect::CloseBody { body, .. } => self.close_body(life, body, fate),
+            Effect::CloseBody { body, .. } => self.close_body(life, body, fate)?,
             Effect::DropBody { body, .. } => {
                 self.land_some(life, body);
                 self.node(life).expect("it is alive").line.remove(&body);
                 self.end_body(life, body);
             }
             Effect::Place { op, upload_id, from, offset, bytes } => {
-                self.place(life, upload_id, (from, offset, bytes), happens);
+                let placed = self.place(life, upload_id, (from, offset, bytes), happens);
                 self.disk.end_write(Writer::Copy(life, op));
+                placed?;
             }
             _ if !happens => {}
             Effect::Record { upload_id, first_rev, wall_ms, steps, .. } => {
-                let around = (&self.disk, &mut self.metadata);
+                let around = (&self.disk, &self.redis, &mut self.metadata);
                 self.stores.take(around, upload_id, first_rev, wall_ms, &steps);
             }
             Effect::Claim { upload_id, spec, .. } => {
-                return Some(Outcome::Claimed(self.metadata.claim(upload_id, &spec)));
+                return Ok(Outcome::Claimed(self.metadata.claim(upload_id, &spec)));
             }
             Effect::Load { upload_id, .. } => {
                 let stored = self.stores.uploads.get(&upload_id).cloned();
-                return Some(Outcome::Loaded(stored.map(Box::new)));
+                return Ok(Outcome::Loaded(stored.map(Box::new)));
             }
             Effect::Finish { record, object, .. } => {
                 let stored = &self.stores.uploads[&record.upload_id];
@@ -217,7 +234,7 @@ impl World {
             Effect::Hash { upload_id, mut state, bytes, .. } => {
                 let from = state.bytes_hashed();
                 state.update(self.disk.read(upload_id, from..from + bytes));
-                return Some(Outcome::Hashed(state));
+                return Ok(Outcome::Hashed(state));
             }
             Effect::Seal { record, size_bytes, .. } => {
                 self.disk.seal(record.upload_id, size_bytes);
@@ -226,9 +243,13 @@ impl World {
             Effect::RemoveSegment { store, segment } => {
                 drop(self.disk.segments.remove(&(store, segment)));
             }
+            Effect::FreeBody { upload_id, number, attempt } => {
+                self.redis.free((upload_id, number, attempt));
+            }
+            Effect::SweepBodies { upload_id, .. } => self.redis.sweep(upload_id),
             other => unreachable!("{other:?} has no end"),
         }
-        None
+        Ok(Outcome::Done)
     }
 
     fn assert_object(&self, stored: &StoredUpload) {
@@ -238,10 +259,10 @@ impl World {
         }
     }
 
-    fn close_body(&mut self, life: u64, id: BodyId, fate: Fate) {
+    fn close_body(&mut self, life: u64, id: BodyId, fate: Fate) -> Result<(), Failure> {
         let body = self.node(life).expect("it is alive").bodies.get_mut(&id).expect("it is open");
         assert_eq!(body.data.len() as u64, body.bytes, "closed when whole");
-        let place = body.place;
+        let (place, upload, bytes) = (body.place, body.upload, body.bytes);
         let kept = (fate == Fate::Happens).then(|| body.data.clone());
         self.closed_in_line(life, id, kept);
         if fate == Fate::Fails {
@@ -252,6 +273,15 @@ impl World {
         if place != BodyPlace::Memory || fate != Fate::Happens {
             self.end_body(life, id);
         }
+        match place {
+            // Redis may have lost the head of it meanwhile.
+            BodyPlace::Redis { number, attempt }
+                if self.redis.read((upload, number, attempt), bytes).is_none() =>
+            {
+                Err(Failure::Unavailable)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn end_body(&mut self, life: u64, id: BodyId) {
@@ -259,10 +289,20 @@ impl World {
         self.node(life).expect("it is alive").bodies.remove(&id);
     }
 
-    fn place(&mut self, life: u64, upload: UploadId, what: (PlaceFrom, u64, u64), whole: bool) {
+    fn place(
+        &mut self,
+        life: u64,
+        upload: UploadId,
+        what: (PlaceFrom, u64, u64),
+        whole: bool,
+    ) -> Result<(), Failure> {
         let (from, offset, bytes) = what;
         let data = match from {
             PlaceFrom::Spool(extent) => self.disk.read_extent(upload.store(), extent).to_vec(),
+            PlaceFrom::Redis { number, attempt } => {
+                let body = self.redis.read((upload, number, attempt), bytes);
+                body.ok_or(Failure::Gone)?.to_vec()
+            }
             PlaceFrom::Memory(body) => {
                 let node = self.nodes.iter().find(|node| node.life == life);
                 node.expect("copied by a shard").bodies[&body].data.clone()
@@ -273,6 +313,7 @@ impl World {
         if most > 0 {
             self.disk.write(upload, offset, &data[..most]);
         }
+        Ok(())
     }
 
     fn tell(&mut self, stream: StreamKey, reply: StreamReply) {
@@ -283,7 +324,7 @@ impl World {
             let chunk = (owed.upload, owed.number);
             let stored = self.stores.uploads.get(&chunk.0);
             assert!(stored.is_some() || self.stores.ended.contains_key(&chunk.0));
-            if self.stores.discards {
+            if !self.stores.records() {
                 let ledger = &mut self.stores.ledger;
                 ledger.acked_in_passing(owed.life, chunk, owed.sum, ack.duplicate);
             } else {

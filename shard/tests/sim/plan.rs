@@ -41,20 +41,30 @@ pub(crate) struct Weather {
     pub crash: u64,
     /// Percent of steps of the clock that jump.
     pub jump: u64,
+    /// Of 10,000 steps, those at which Redis loses bodies.
+    pub empty: u64,
+    /// Of 10,000 steps, those at which Redis has, or hasn't, memory for more.
+    pub full: u64,
 }
 
 impl Weather {
-    pub(crate) const CALM: Self = Self { fail: 0, lose: 0, slow: 0, crash: 0, jump: 0 };
+    pub(crate) const CALM: Self =
+        Self { fail: 0, lose: 0, slow: 0, crash: 0, jump: 0, empty: 0, full: 0 };
 }
 
 impl Plan {
     pub(crate) fn of(rng: &mut Rng) -> Self {
         let objects = if rng.percent(12) { Objects::Discard } else { Objects::Files };
-        let spool = if rng.percent(30) { Spool::Memory } else { Spool::Disk };
+        let spool = match rng.below(100) {
+            0..25 => Spool::Memory,
+            25..60 => Spool::Redis,
+            _ => Spool::Disk,
+        };
         let discards_whole = objects == Objects::Discard && rng.percent(50);
         let max_chunk_bytes = rng.between(20, 100);
         let hold_bytes = rng.between(5, 60);
         let charge_bytes_max = match spool {
+            Spool::Redis => hold_bytes.min(max_chunk_bytes),
             Spool::Disk if !discards_whole => hold_bytes.min(max_chunk_bytes),
             Spool::Disk | Spool::Memory => max_chunk_bytes,
         };
@@ -62,7 +72,8 @@ impl Plan {
         let config = ShardConfig {
             objects,
             spool,
-            crc: objects == Objects::Files || rng.percent(50),
+            // What is recorded is known by its sums.
+            crc: objects == Objects::Files || spool == Spool::Redis || rng.percent(50),
             discards_whole,
             max_chunk_bytes,
             max_upload_bytes: 10_000,
@@ -77,7 +88,11 @@ impl Plan {
             admission_wait_ms: rng.pick(&[1, 100, 1_000]),
             upload_lifetime_ms: rng.pick(&[20_000, 100_000, 1_000_000]),
             segment_bytes,
-            spool_bytes_max: segment_bytes * rng.between(2, 12),
+            spool_bytes_max: match spool {
+                Spool::Redis => max_chunk_bytes * rng.pick(&[2, 2, 3, 5, 20]),
+                Spool::Disk | Spool::Memory => segment_bytes * rng.between(2, 12),
+            },
+            attempt_base: 0,
             places_in_flight_max: rng.between(1, 4) as usize,
             hash_step_bytes: rng.between(1, 200),
             hash_record_bytes: rng.between(1, 400),
@@ -88,6 +103,8 @@ impl Plan {
             slow: rng.pick(&[0, 2, 20]),
             crash: rng.pick(&[0, 0, 10, 50, 200]),
             jump: rng.pick(&[0, 0, 1, 3]),
+            empty: rng.pick(&[0, 0, 20, 100]),
+            full: rng.pick(&[0, 0, 50, 200]),
         };
         let shards = rng.between(1, 3) as usize;
         let stores = rng.between(shards as u64, 4) as u16;
@@ -105,7 +122,7 @@ impl Plan {
 
     /// Whether acked chunks survive a crash.
     pub(crate) fn survives(&self) -> bool {
-        self.config.spool == Spool::Disk && self.config.objects == Objects::Files
+        self.config.spool != Spool::Memory && self.config.objects == Objects::Files
     }
 }
 

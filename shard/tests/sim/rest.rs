@@ -18,6 +18,7 @@ impl World {
             if self.weather.crash > 0 && self.rng.per_myriad(5) {
                 self.drain();
             }
+            self.redis_weather();
             if self.rng.percent(1) {
                 self.stores.forget(&mut self.metadata, self.now.wall_ms);
             }
@@ -28,6 +29,7 @@ impl World {
     pub(crate) fn calm(&mut self) {
         self.weather = Weather::CALM;
         self.trace.note(format_args!("{} calm", self.now.mono_ms));
+        self.redis_has_room();
         let mut steps = 0;
         while self.step() {
             steps += 1;
@@ -75,6 +77,7 @@ impl World {
     fn check_remains(&self) {
         assert!(self.disk.partials.is_empty(), "partial objects are left");
         assert!(self.disk.segments.is_empty(), "segments are left");
+        self.redis.assert_empty();
         assert!(self.stores.uploads.is_empty(), "all are forgotten in time");
         for upload_id in self.metadata.initiated.keys() {
             let completed = self.metadata.completed.get(upload_id).copied().unwrap_or_default();

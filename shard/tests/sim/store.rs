@@ -7,18 +7,18 @@ use sluice_proto::{
     error::Reason,
     ids::UploadId,
 };
+use sluice_shard::config::Spool;
 use sluice_shard::record::{
     ChunkPlace, EndError, Object, State, StoredUpload, Transition, UploadRecord,
 };
 
-use crate::{disk::Disk, ledger::Ledger, metadata::Metadata};
+use crate::{disk::Disk, ledger::Ledger, metadata::Metadata, redis::Redis};
 
 /// Not ended, or not swept yet.
 pub(crate) fn is_open(record: &UploadRecord) -> bool {
     !record.state.ended() || record.cleanup_pending
 }
 
-#[derive(Default)]
 pub(crate) struct Stores {
     pub uploads: BTreeMap<UploadId, StoredUpload>,
     pub ledger: Ledger,
@@ -26,8 +26,8 @@ pub(crate) struct Stores {
     pub ended: BTreeMap<UploadId, State>,
     pub aborts_asked: BTreeSet<UploadId>,
     pub kept_ms: u64,
-    /// Whether chunks wait in memory.
-    pub in_memory: bool,
+    /// Where chunks wait.
+    pub spool: Spool,
     /// Whether objects are dropped: their chunks are recorded nowhere.
     pub discards: bool,
     /// Whether chunks are summed.
@@ -39,7 +39,7 @@ pub(crate) struct Stores {
 impl Stores {
     pub(crate) fn take(
         &mut self,
-        (disk, metadata): (&Disk, &mut Metadata),
+        (disk, redis, metadata): (&Disk, &Redis, &mut Metadata),
         upload_id: UploadId,
         first_rev: u64,
         wall_ms: u64,
@@ -61,7 +61,7 @@ impl Stores {
                     self.uploads.insert(upload_id, stored);
                 }
                 step => {
-                    self.judge(disk, metadata, upload_id, step);
+                    self.judge((disk, redis, metadata), upload_id, step);
                     let stored = self.uploads.get_mut(&upload_id).unwrap();
                     stored.apply(step, wall_ms);
                     if stored.record.state.ended() {
@@ -92,7 +92,12 @@ impl Stores {
     }
 
     /// Whether a step may follow what is durable.
-    fn judge(&mut self, disk: &Disk, metadata: &Metadata, upload_id: UploadId, step: &Transition) {
+    fn judge(
+        &mut self,
+        (disk, redis, metadata): (&Disk, &Redis, &Metadata),
+        upload_id: UploadId,
+        step: &Transition,
+    ) {
         let stored = &self.uploads[&upload_id];
         let record = &stored.record;
         let open = record.state <= State::Uploading;
@@ -101,15 +106,20 @@ impl Stores {
         match step {
             Transition::PutChunk { number, chunk, total_chunks } => {
                 assert!(open, "a chunk after all were in");
-                assert!(!self.discards, "a record of bytes that nobody has");
+                assert!(self.records(), "a record of bytes that nobody has");
                 assert!(total.or(*total_chunks).is_none_or(|total| *number < total));
                 assert!(total_chunks.is_none_or(|fixed| total.is_none_or(|total| total == fixed)));
                 self.ledger.recorded(upload_id, *number, stored.chunks.get(number), chunk);
             }
-            Transition::LoseChunk { number } => self.judge_loss(stored, *number),
+            Transition::LoseChunk { number } => self.judge_loss(redis, stored, *number),
             Transition::PlaceChunk { number, attempt } => {
                 assert_eq!(stored.chunks[number].attempt, *attempt);
                 assert!(record.state <= State::Completing);
+            }
+            Transition::DropChunk { number, attempt } => {
+                let chunk = &stored.chunks[number];
+                assert_eq!((chunk.attempt, chunk.place), (*attempt, ChunkPlace::Redis));
+                assert!(self.discards && record.state <= State::Uploading);
             }
             Transition::FixTotal { total_chunks, .. } => {
                 assert!(total.is_none_or(|total| total == *total_chunks), "N is fixed once");
@@ -122,9 +132,16 @@ impl Stores {
                 assert_eq!(state.finish(), Sha256State::of(hashed), "hashed what is recorded");
             }
             Transition::Completing { object } => {
-                assert!(open && total.is_some() && (is_whole || self.discards), "with a hole");
+                assert!(open && total.is_some() && (is_whole || !self.records()), "with a hole");
+                let is_safe = |place| !matches!(place, ChunkPlace::Memory(_) | ChunkPlace::Redis);
+                assert!(stored.chunks.values().all(|chunk| is_safe(chunk.place)), "may be lost");
                 assert_eq!(object.is_some(), self.discards);
-                if let (Some(object), Some(total)) = (object, total) {
+                if let (Some(object), true) = (object, self.records()) {
+                    let bytes = self.ledger.bytes(stored);
+                    assert_eq!(object.crc64nvme, Some(Crc64Nvme::of(&bytes)));
+                    assert_eq!(object.size_bytes, bytes.len() as u64);
+                }
+                if let (Some(object), Some(total), false) = (object, total, self.records()) {
                     self.ledger.check_unrecorded(upload_id, total, object, self.summed);
                 }
             }
@@ -148,13 +165,29 @@ impl Stores {
         }
     }
 
-    /// Only what was in memory is lost, or lies behind it at a place that isn't known any more.
-    fn judge_loss(&self, stored: &StoredUpload, number: u32) {
-        let in_memory = |place| matches!(place, ChunkPlace::Memory(_));
+    /// Whether chunks are recorded.
+    pub(crate) fn records(&self) -> bool {
+        !self.discards || self.spool == Spool::Redis
+    }
+
+    /// Only what was in memory, or in Redis and isn't any more, is lost, or lies behind it at a
+    /// place that isn't known any more.
+    fn judge_loss(&self, redis: &Redis, stored: &StoredUpload, number: u32) {
+        let chunk = &stored.chunks[&number];
+        let is_gone = match chunk.place {
+            ChunkPlace::Memory(_) => true,
+            ChunkPlace::Redis => {
+                let key = (stored.record.upload_id, number, chunk.attempt);
+                redis.read(key, chunk.bytes).is_none()
+            }
+            _ => false,
+        };
         let promised = stored.record.spec.chunk_size_bytes.is_some();
         let front = (0..).find(|front| !stored.chunks.contains_key(front)).unwrap();
-        let behind = self.in_memory && !promised && number > front;
-        assert!(in_memory(stored.chunks[&number].place) || behind, "chunk {number} is lost");
+        let at_place = chunk.place == ChunkPlace::Object;
+        let behind = self.spool != Spool::Disk && !promised && number > front && at_place;
+        assert!(is_gone || behind, "chunk {number} is lost");
+        assert!(stored.record.state <= State::Uploading, "lost after all were in");
     }
 
     /// What an upload that is COMPLETING has to become.

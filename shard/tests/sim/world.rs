@@ -1,14 +1,14 @@
 //! The world around the shards: its clock, what is still to happen, and who is told.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use sluice_proto::{
     error::Refusal,
     ids::{StoreId, UploadId},
 };
 use sluice_shard::{
-    Effect, Event, Shard,
-    config::{Objects, Spool},
+    Effect, Event, Shard, ShardConfig,
+    config::Objects,
     effect::{CallReply, StreamReply},
     keys::{BodyId, CallId, Now, StreamKey},
 };
@@ -17,9 +17,11 @@ use crate::{
     client::Client,
     disk::Disk,
     hashes::InLine,
+    ledger::Ledger,
     metadata::Metadata,
     perform::{Body, Fate},
     plan::{Plan, Weather},
+    redis::{Key, Redis},
     rng::Rng,
     store::Stores,
     trace::Trace,
@@ -34,6 +36,8 @@ pub(crate) struct Node {
     pub line: BTreeMap<BodyId, InLine>,
     /// Its effects are done until it dies in the midst of them.
     pub alive: bool,
+    /// Redis has memory for more, as it was told.
+    pub admits: bool,
 }
 
 pub(crate) enum Action {
@@ -43,6 +47,8 @@ pub(crate) enum Action {
     Hashed { life: u64, body: BodyId },
     /// A body leaves the line for the SHA-256.
     Leave { life: u64, body: BodyId },
+    /// What a process that is gone had sent to Redis comes there.
+    LateWrite { key: Key, data: Vec<u8> },
     /// A client does something.
     Wake { client: usize },
     /// A store was read.
@@ -84,6 +90,7 @@ pub(crate) struct World {
     pub stores: Stores,
     pub metadata: Metadata,
     pub disk: Disk,
+    pub redis: Redis,
     pub clients: Vec<Option<Client>>,
     pub inboxes: Vec<VecDeque<Answer>>,
     pub streams: BTreeMap<StreamKey, Owed>,
@@ -103,14 +110,19 @@ impl World {
             now: Now { mono_ms: 1_000, wall_ms: 1_700_000_000_000 },
             nodes: Vec::new(),
             stores: Stores {
+                uploads: BTreeMap::new(),
+                ledger: Ledger::default(),
+                ended: BTreeMap::new(),
+                aborts_asked: BTreeSet::new(),
+                latest_ms: 0,
                 kept_ms: plan.kept_ms,
-                in_memory: plan.config.spool == Spool::Memory,
+                spool: plan.config.spool,
                 discards: plan.config.objects == Objects::Discard,
                 summed: plan.config.crc,
-                ..Stores::default()
             },
             metadata: Metadata::default(),
             disk: Disk::default(),
+            redis: Redis::default(),
             clients: Vec::new(),
             inboxes: Vec::new(),
             streams: BTreeMap::new(),
@@ -145,9 +157,17 @@ impl World {
     /// A new life for the shard of this number.
     pub(crate) fn start_node(&mut self, index: usize) {
         self.lives += 1;
-        let (life, shard) = (self.lives, Shard::new(self.plan.config.clone()));
-        let node =
-            Node { life, shard, bodies: BTreeMap::new(), line: BTreeMap::new(), alive: true };
+        let life = self.lives;
+        let attempt_base = life as u32 * 1_000;
+        let shard = Shard::new(ShardConfig { attempt_base, ..self.plan.config.clone() });
+        let node = Node {
+            life,
+            shard,
+            bodies: BTreeMap::new(),
+            line: BTreeMap::new(),
+            alive: true,
+            admits: true,
+        };
         if index == self.nodes.len() {
             self.nodes.push(node);
         } else {
@@ -228,6 +248,7 @@ impl World {
             Action::End { life, effect, fate } => self.end(life, effect, fate),
             Action::Hashed { life, body } => self.hashed(life, body),
             Action::Leave { life, body } => self.leave(life, body),
+            Action::LateWrite { key, data } => self.write_late(key, &data),
             Action::Wake { client } => self.wake(client),
             Action::Load { life, store } => self.load(life, store),
             Action::Kill { life } => self.kill(life),
@@ -266,5 +287,6 @@ impl World {
         assert!(stats.budget_used_bytes <= stats.budget_total_bytes, "more charged than there is");
         let held: u64 = node.bodies.values().map(|body| body.held_bytes(hold_bytes)).sum();
         assert!(held <= stats.budget_used_bytes, "{held} bytes are held, not charged");
+        self.check_room(life);
     }
 }

@@ -7,7 +7,7 @@ mod service;
 
 use proptest::prelude::*;
 use sluice_proto::error::Reason;
-use sluice_shard::record::State;
+use sluice_shard::{config::Spool, record::State};
 
 use model::{Model, Promise};
 use service::Service;
@@ -89,11 +89,12 @@ proptest! {
     #[test]
     fn an_upload_does_what_its_chunks_say(
         promise in promises(),
+        spool in prop_oneof![Just(Spool::Disk), Just(Spool::Redis)],
         steps in steps(),
         turn in any::<prop::sample::Index>(),
     ) {
         let mut model = Model::new(promise);
-        let mut service = Service::new(promise);
+        let mut service = Service::new(promise, spool);
         for step in steps {
             match step {
                 Step::Send(send) => {

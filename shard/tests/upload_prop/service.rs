@@ -28,18 +28,22 @@ pub(crate) struct Service {
     upload_id: UploadId,
     stored: Option<StoredUpload>,
     bodies: BTreeMap<BodyId, (BodyPlace, Vec<u8>)>,
+    spool_kind: Spool,
     spool: BTreeMap<(u32, u64), Vec<u8>>,
+    /// By number and attempt.
+    redis: BTreeMap<(u32, u32), Vec<u8>>,
     partial: Vec<u8>,
     object: Option<Vec<u8>>,
     told: Option<StreamReply>,
     replied: Option<Result<CallReply, Refusal>>,
     keys: u64,
+    epoch: u32,
 }
 
-fn config() -> ShardConfig {
+fn config(spool: Spool, attempt_base: u32) -> ShardConfig {
     ShardConfig {
         objects: Objects::Files,
-        spool: Spool::Disk,
+        spool,
         crc: true,
         discards_whole: false,
         max_chunk_bytes: CHUNK_BYTES_MAX,
@@ -56,6 +60,7 @@ fn config() -> ShardConfig {
         upload_lifetime_ms: 1_000_000,
         segment_bytes: 16 << 10,
         spool_bytes_max: 1 << 20,
+        attempt_base,
         places_in_flight_max: 2,
         hash_step_bytes: 64,
         hash_record_bytes: 128,
@@ -82,19 +87,22 @@ fn spec(promise: Promise) -> UploadSpec {
 }
 
 impl Service {
-    pub(crate) fn new(promise: Promise) -> Self {
+    pub(crate) fn new(promise: Promise, spool: Spool) -> Self {
         let upload_id = UploadId::new(1, STORE, [7; 15]);
         let mut service = Self {
-            shard: Shard::new(config()),
+            shard: Shard::new(config(spool, 0)),
             upload_id,
             stored: None,
             bodies: BTreeMap::new(),
+            spool_kind: spool,
             spool: BTreeMap::new(),
+            redis: BTreeMap::new(),
             partial: Vec::new(),
             object: None,
             told: None,
             replied: None,
             keys: 0,
+            epoch: 0,
         };
         service.restart();
         let request = Initiate { call: CallId(0), upload_id, spec: spec(promise) };
@@ -105,7 +113,9 @@ impl Service {
 
     /// Another process takes over what is durable.
     pub(crate) fn restart(&mut self) {
-        self.shard = Shard::new(config());
+        // Attempts before this process are below.
+        self.epoch += 1;
+        self.shard = Shard::new(config(self.spool_kind, self.epoch * 100));
         let is_open =
             |stored: &&StoredUpload| !stored.record.state.ended() || stored.record.cleanup_pending;
         let uploads = self.stored.iter().filter(is_open).cloned().collect();
@@ -212,6 +222,10 @@ impl Service {
             | Effect::Hash { .. }
             | Effect::HashBody { .. }
             | Effect::LeaveHash { .. } => panic!("not with these layers"),
+            Effect::FreeBody { number, attempt, .. } => {
+                drop(self.redis.remove(&(number, attempt)).expect("freed once"));
+                return None;
+            }
             Effect::Load { op, .. } => {
                 return Some((op, Outcome::Loaded(self.stored.clone().map(Box::new))));
             }
@@ -224,6 +238,10 @@ impl Service {
                 match self.bodies.remove(&body).expect("it is open") {
                     (BodyPlace::Object { offset }, data) => self.write(offset, &data),
                     (BodyPlace::Spool(at), data) => drop(self.spool.insert(key(at), data)),
+                    (BodyPlace::Redis { number, attempt }, data) => {
+                        let held = self.redis.insert((number, attempt), data);
+                        assert!(held.is_none(), "written once");
+                    }
                     (place, _) => panic!("a chunk is written to {place:?}"),
                 }
                 op
@@ -233,8 +251,11 @@ impl Service {
                 op
             }
             Effect::Place { op, from, offset, bytes, .. } => {
-                let PlaceFrom::Spool(at) = from else { panic!("{from:?}") };
-                let data = self.spool[&key(at)].clone();
+                let data = match from {
+                    PlaceFrom::Spool(at) => self.spool[&key(at)].clone(),
+                    PlaceFrom::Redis { number, attempt } => self.redis[&(number, attempt)].clone(),
+                    PlaceFrom::Memory(_) => panic!("{from:?}"),
+                };
                 assert_eq!(data.len() as u64, bytes);
                 self.write(offset, &data);
                 op
@@ -248,6 +269,10 @@ impl Service {
             }
             Effect::RemovePartial { op, .. } => {
                 self.partial.clear();
+                op
+            }
+            Effect::SweepBodies { op, .. } => {
+                assert!(self.redis.is_empty(), "all were freed before");
                 op
             }
             Effect::Finish { op, .. } | Effect::Release { op, .. } => op,

@@ -30,6 +30,7 @@ const OBJECT: i64 = 0;
 const SPOOL: i64 = 1;
 const MEMORY: i64 = 2;
 const DISCARDED: i64 = 3;
+const REDIS: i64 = 4;
 
 /// The kinds of places whose bytes are as far as they go.
 pub(super) const STORED_PLACES: [i64; 2] = [OBJECT, DISCARDED];
@@ -43,6 +44,7 @@ pub(super) fn place_columns(place: ChunkPlace) -> [i64; 4] {
         }
         ChunkPlace::Memory(BodyId(body)) => [MEMORY, body as i64, 0, 0],
         ChunkPlace::Discarded => [DISCARDED, 0, 0, 0],
+        ChunkPlace::Redis => [REDIS, 0, 0, 0],
     }
 }
 
@@ -57,6 +59,7 @@ pub(super) fn place(column: usize, columns: [i64; 4]) -> rusqlite::Result<ChunkP
         }
         MEMORY => ChunkPlace::Memory(BodyId(segment as u64)),
         DISCARDED => ChunkPlace::Discarded,
+        REDIS => ChunkPlace::Redis,
         _ => return Err(damaged(column, format!("no kind of place {kind}"))),
     })
 }

@@ -112,12 +112,10 @@ fn take(conn: &Connection, upload: i64, step: &Transition) -> rusqlite::Result<(
                 .execute(params![upload, number])?;
         }
         Transition::PlaceChunk { number, attempt } => {
-            let [kind, segment, offset, bytes] = codec::place_columns(ChunkPlace::Object);
-            conn.prepare_cached(
-                "UPDATE chunks SET place = ?4, place_segment = ?5, place_offset = ?6, place_bytes = ?7
-                 WHERE upload = ?1 AND number = ?2 AND attempt = ?3",
-            )?
-            .execute(params![upload, number, attempt, kind, segment, offset, bytes])?;
+            set_place(conn, upload, *number, *attempt, ChunkPlace::Object)?;
+        }
+        Transition::DropChunk { number, attempt } => {
+            set_place(conn, upload, *number, *attempt, ChunkPlace::Discarded)?;
         }
         Transition::FixTotal { total_chunks, sha256 } => {
             conn.prepare_cached(
@@ -182,6 +180,22 @@ fn put_chunk(
         offset,
         bytes,
     ])?;
+    Ok(())
+}
+
+fn set_place(
+    conn: &Connection,
+    upload: i64,
+    number: u32,
+    attempt: u32,
+    place: ChunkPlace,
+) -> rusqlite::Result<()> {
+    let [kind, segment, offset, bytes] = codec::place_columns(place);
+    conn.prepare_cached(
+        "UPDATE chunks SET place = ?4, place_segment = ?5, place_offset = ?6, place_bytes = ?7
+         WHERE upload = ?1 AND number = ?2 AND attempt = ?3",
+    )?
+    .execute(params![upload, number, attempt, kind, segment, offset, bytes])?;
     Ok(())
 }
 
