@@ -189,7 +189,7 @@ impl Client {
             Reason::SpoolFull
                 if refusal.metadata.iter().any(|(key, _)| *key == "missing_chunk") =>
             {
-                self.phase = Phase::Finish(Next::Status);
+                self.look_anew();
             }
             Reason::Budget
             | Reason::SpoolFull
