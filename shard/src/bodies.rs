@@ -31,7 +31,7 @@ impl Bodies {
     pub(crate) fn open(&mut self, number: u32, recorded: Option<u32>, charge: Charge) -> u32 {
         let of_chunk = (number, 0)..=(number, u32::MAX);
         let held = self.held.range(of_chunk).next_back().map(|(&(_, attempt), _)| attempt);
-        let next = held.max(recorded).map_or(0, |used| used + 1);
+        let next = held.max(recorded).map_or(0, after);
         let attempt = next.max(self.attempt_floor);
         self.held.insert((number, attempt), charge);
         self.writing += 1;
@@ -49,8 +49,13 @@ impl Bodies {
 
     /// An attempt won't be known from a record any more. It isn't used again.
     pub(crate) fn retire(&mut self, attempt: u32) {
-        self.attempt_floor = self.attempt_floor.max(attempt + 1);
+        self.attempt_floor = self.attempt_floor.max(after(attempt));
     }
+}
+
+/// Going on at 0 would write over what is recorded.
+fn after(attempt: u32) -> u32 {
+    attempt.checked_add(1).expect("no upload has so many attempts")
 }
 
 /// Whether there is room for another body, and what that is charged: `None` while Redis is full.

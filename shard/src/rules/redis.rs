@@ -167,6 +167,18 @@ fn the_next_to_be_placed_gets_in_however_much_waits() {
 }
 
 #[test]
+fn what_waits_for_another_chunk_takes_half_of_the_room() {
+    let mut rig = Rig::new(ShardConfig { spool_bytes_max: 400, budget_bytes: 4_000, ..redis() });
+    let (ahead, other) = (rig.upload(spec()), rig.upload(promised()));
+    rig.chunk(ahead, &send(1, &[1; 100])).unwrap();
+    rig.chunk(ahead, &send(2, &[2; 100])).unwrap();
+    assert_eq!(rig.chunk(ahead, &send(3, &[3; 1])), Err(Reason::SpoolFull));
+    rig.chunk(other, &send(1, &[2; 20])).unwrap();
+    rig.abort(ahead).unwrap();
+    assert_eq!(spool_used_bytes(&rig), 0);
+}
+
+#[test]
 fn what_is_there_at_start_takes_room_even_beyond_the_bound() {
     let mut rig = Rig::new(redis());
     let upload = rig.upload(spec());

@@ -70,6 +70,8 @@ impl Stores {
                 }
             }
         }
+        let stored = self.uploads.get(&upload_id);
+        stored.into_iter().for_each(assert_places_known);
     }
 
     /// What ended long enough ago is forgotten. The server's part.
@@ -215,4 +217,16 @@ impl Stores {
             reason => panic!("an upload failed for {reason}"),
         }
     }
+}
+
+/// Without a promise no place is known behind a hole, so no restart may find any there.
+fn assert_places_known(stored: &StoredUpload) {
+    let promised = stored.record.spec.chunk_size_bytes.is_some();
+    let mut in_order = stored.chunks.iter().zip(0..);
+    let Some(((&behind, _), _)) = in_order.find(|((number, _), next)| *number != next) else {
+        return;
+    };
+    let mut behind = stored.chunks.range(behind..);
+    let placed = behind.find(|(_, chunk)| chunk.place == ChunkPlace::Object);
+    assert!(promised || placed.is_none(), "{placed:?} is placed behind a hole");
 }
