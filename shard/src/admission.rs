@@ -32,8 +32,7 @@ enum Kind {
     Discard,
     Place(u64),
     Spool,
-    /// With what the body is charged there.
-    Redis(Charge),
+    Redis,
     Memory,
 }
 
@@ -80,18 +79,20 @@ fn admit(
 ) -> Result<bool, Refusal> {
     let stream = cx.streams.get_mut(&key).expect("it is asked for");
     let (number, bytes) = (stream.open.number, stream.open.data_bytes);
-    let kind = if judging { Kind::Discard } else { kind(upload, cx, number, bytes)? };
+    let kind = if judging { Kind::Discard } else { kind(upload, cx, number, bytes) };
+    let room = match kind {
+        Kind::Redis => Some(redis_room(upload, cx, number, bytes)?),
+        _ => None,
+    };
     let charge_bytes = match kind {
         Kind::Memory => bytes,
-        Kind::Discard | Kind::Place(_) | Kind::Spool | Kind::Redis(_) => {
+        Kind::Discard | Kind::Place(_) | Kind::Spool | Kind::Redis => {
             bytes.min(cx.config.hold_bytes)
         }
     };
     let ahead = number > upload.received.front();
     let Some(charge) = cx.budget.charge(charge_bytes, ahead) else {
-        if let Kind::Redis(room) = kind {
-            cx.spool_room.refund(room);
-        }
+        room.into_iter().for_each(|room| cx.spool_room.refund(room));
         return Ok(false);
     };
     let place = match kind {
@@ -110,8 +111,9 @@ fn admit(
             };
             BodyPlace::Spool(extent)
         }
-        Kind::Redis(room) => {
+        Kind::Redis => {
             let recorded = upload.stored.chunks.get(&number).map(|chunk| chunk.attempt);
+            let room = room.expect("it was charged");
             let attempt = upload.bodies.open(number, recorded, room);
             BodyPlace::Redis { number, attempt }
         }
@@ -135,25 +137,34 @@ fn admit(
     Ok(true)
 }
 
-/// To Redis whatever the place. Else in place only if no other attempt at the chunk is recorded and nothing else is being written
-/// there: so no attempt can harm another's bytes.
-fn kind(upload: &Upload, cx: &mut Context, number: u32, bytes: u64) -> Result<Kind, Refusal> {
+fn redis_room(
+    upload: &Upload,
+    cx: &mut Context,
+    number: u32,
+    bytes: u64,
+) -> Result<Charge, Refusal> {
+    let front = upload.received.front();
+    bodies::charge(upload, cx, number, bytes).ok_or_else(|| refuse::redis_full(number, front))
+}
+
+/// To Redis whatever the place. Else in place only if no other attempt at the chunk is recorded and
+/// nothing else is being written there: so no attempt can harm another's bytes.
+fn kind(upload: &Upload, cx: &Context, number: u32, bytes: u64) -> Kind {
     if cx.config.spool == Spool::Redis {
-        let room = bodies::charge(upload, cx, number, bytes);
-        let front = upload.received.front();
-        return room.map(Kind::Redis).ok_or_else(|| refuse::redis_full(number, front));
+        return Kind::Redis;
     }
     if cx.config.objects == Objects::Discard {
-        return Ok(if cx.config.discards_whole { Kind::Memory } else { Kind::Discard });
+        return if cx.config.discards_whole { Kind::Memory } else { Kind::Discard };
     }
     let is_new = !upload.stored.chunks.contains_key(&number);
-    Ok(match (upload.offset_of(number), cx.config.spool) {
+    match (upload.offset_of(number), cx.config.spool) {
         (Some(offset), _) if is_new && upload.writes.allow(number, offset, bytes) => {
             Kind::Place(offset)
         }
         (_, Spool::Memory) => Kind::Memory,
-        (_, Spool::Disk | Spool::Redis) => Kind::Spool,
-    })
+        (_, Spool::Disk) => Kind::Spool,
+        (_, Spool::Redis) => Kind::Redis,
+    }
 }
 
 /// Memory came free.

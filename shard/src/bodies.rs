@@ -66,7 +66,7 @@ fn after(attempt: u32) -> u32 {
 pub(crate) fn charge(upload: &Upload, cx: &mut Context, number: u32, bytes: u64) -> Option<Charge> {
     let room = &mut cx.spool_room;
     let kept_bytes = if number == upload.placed { 0 } else { cx.config.max_chunk_bytes };
-    let fits = bytes + kept_bytes <= room.free_bytes();
+    let fits = room.used_bytes() + bytes + kept_bytes <= room.total_bytes();
     let waits = cx.config.objects == Objects::Files && upload.offset_of(number).is_none();
     if cx.spool_admits && fits { room.charge(bytes, waits) } else { None }
 }

@@ -34,14 +34,18 @@ impl Budget {
 
     /// Charges, or `None` if it must wait. `ahead`: the chunk is beyond its upload's front.
     pub fn charge(&mut self, bytes: u64, ahead: bool) -> Option<Charge> {
-        let free_bytes = self.free_bytes();
+        // More may be charged than there is: what was there already.
+        let after_bytes = self.used_bytes + bytes;
         let fits = if ahead {
             self.ahead_bytes + bytes <= self.total_bytes / 2
-                && bytes + self.front_reserve_bytes <= free_bytes
+                && after_bytes + self.front_reserve_bytes <= self.total_bytes
         } else {
-            bytes <= free_bytes
+            after_bytes <= self.total_bytes
         };
-        fits.then(|| self.charge_what_is(bytes, ahead))
+        if !fits {
+            return None;
+        }
+        Some(self.charge_what_is(bytes, ahead))
     }
 
     /// Charges what is there already, whether or not it fits.
@@ -59,12 +63,6 @@ impl Budget {
         if charge.ahead {
             self.ahead_bytes -= charge.bytes;
         }
-    }
-
-    /// Bytes that aren't charged.
-    #[must_use]
-    pub fn free_bytes(&self) -> u64 {
-        self.total_bytes.saturating_sub(self.used_bytes)
     }
 
     /// Bytes charged.
