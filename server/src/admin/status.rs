@@ -44,8 +44,15 @@ pub fn status_json(facts: &ServerFacts, reasons: &[NotReady], shards: &[ShardSna
         "spool": {
             "used_bytes": total.gauges.spool_used_bytes,
             "free_bytes": total.gauges.spool_free_bytes,
+            "kind": total.gauges.spool_kind.as_str(),
             "queue_chunks": total.gauges.queue_chunks,
+            "queue_oldest_seconds": total.gauges.queue_oldest_ms as f64 / 1e3,
         },
+        "redis": total.gauges.redis.map(|redis| json!({
+            "up": redis.is_up,
+            "memory_used_bytes": redis.used_bytes,
+            "memory_limit_bytes": redis.limit_bytes,
+        })),
         "stall": percentiles(&total.recorded.stall),
         "shards": shards.iter().map(shard).collect::<Vec<_>>(),
     });

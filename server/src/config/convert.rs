@@ -104,7 +104,7 @@ impl Reader<'_> {
         // What is dropped in the end needs no safe place before.
         let spool = self.layer(if objects == Objects::Discard { "memory" } else { "disk" })?;
         let durability = self.layer("process")?;
-        if objects == Objects::Discard && spool != Spool::Memory {
+        if objects == Objects::Discard && spool == Spool::Disk {
             return Err(self.contradiction("spool", "objects is discard, which keeps nothing"));
         }
         if durability == Durability::Power && spool == Spool::Memory {
@@ -140,7 +140,7 @@ impl Reader<'_> {
     /// Settings of layers that are not on would be ignored: whoever wrote them meant otherwise.
     fn refuse_unread_sections(&self, layers: Layers) -> Result<(), ConfigError> {
         let sections = [
-            ("redis.", layers.is_coordinated(), "coordination is not redis"),
+            ("redis.", layers.use_redis(), "neither coordination nor spool is redis"),
             ("s3.", false, "objects is not s3"),
             ("kafka.", false, "events is not kafka"),
             ("mysql.", false, "metadata is not mysql"),
@@ -157,11 +157,12 @@ impl Reader<'_> {
     }
 
     fn redis(&self, layers: Layers) -> Result<Option<Redis>, ConfigError> {
-        if !layers.is_coordinated() {
+        if !layers.use_redis() {
             return Ok(None);
         }
         let Some(text) = self.text("redis.url") else {
-            return Err(self.contradiction(Coordination::KEY, "redis.url doesn't say where it is"));
+            let key = if layers.is_coordinated() { Coordination::KEY } else { Spool::KEY };
+            return Err(self.contradiction(key, "redis.url doesn't say where it is"));
         };
         let mut url = RedisUrl::parse(text.trim()).map_err(|problem| ConfigError::Invalid {
             key: "redis.url",

@@ -46,11 +46,13 @@ layer! {
 
 layer! {
     /// Where a chunk's bytes are safe before the object has them.
-    Spool "spool" ["redis"]
+    Spool "spool" []
     /// In memory: lost with the process.
     Memory "memory",
     /// In files below the data directory.
     Disk "disk",
+    /// In Redis.
+    Redis "redis",
 }
 
 layer! {
@@ -110,6 +112,16 @@ impl Layers {
 
     /// Whether an ack can survive the process: the default level where it can.
     pub fn gives_spooled_acks(&self) -> bool {
-        self.spool == Spool::Disk
+        match self.spool {
+            Spool::Memory => false,
+            Spool::Disk => true,
+            // What is dropped in the end survives nothing.
+            Spool::Redis => self.objects != Objects::Discard,
+        }
+    }
+
+    /// Whether any layer uses Redis.
+    pub fn use_redis(&self) -> bool {
+        self.is_coordinated() || self.spool == Spool::Redis
     }
 }

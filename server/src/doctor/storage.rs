@@ -25,7 +25,7 @@ pub(super) fn checks(config: &Config) -> Vec<Check> {
     };
     let spool_bytes = match config.layers.spool {
         Spool::Disk => config.limits.spool_limit_bytes,
-        Spool::Memory => 0,
+        Spool::Memory | Spool::Redis => 0,
     };
     vec![direct_writes(folder), free_space(free_bytes(folder), folder, spool_bytes)]
 }

@@ -88,11 +88,40 @@ labels! {
     }
 }
 
+/// Where chunks wait for their place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SpoolKind {
+    /// On disk.
+    #[default]
+    Disk,
+    /// In memory.
+    Memory,
+    /// In Redis.
+    Redis,
+}
+
+impl SpoolKind {
+    /// As it is written in a sample.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Memory => "memory",
+            Self::Redis => "redis",
+        }
+    }
+}
+
 labels! {
     /// What shards have done on disk and in databases.
     Work {
         /// A chunk's body, from its last byte on.
         Write "write",
+        /// A chunk's body in Redis, from its last byte on.
+        Put "put",
+        /// A body in Redis freed.
+        Free "free",
+        /// All bodies of an upload in Redis freed.
+        Sweep "sweep",
         /// A chunk copied to its place.
         Place "place",
         /// A range of an object hashed.
@@ -199,6 +228,7 @@ impl Work {
     pub(super) fn backend(self) -> &'static str {
         match self {
             Self::Write | Self::Place | Self::Hash | Self::Seal | Self::Remove => "disk",
+            Self::Put | Self::Free | Self::Sweep => "redis",
             Self::Record | Self::Load | Self::List => "state",
             Self::Claim | Self::Finish | Self::Release | Self::Query => "metadata",
         }

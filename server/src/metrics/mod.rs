@@ -9,7 +9,9 @@ mod rate;
 mod shard;
 
 pub use distribution::Distribution;
-pub use labels::{Active, ChunkResult, End, Level, Method, RpcCode, Stage, Work, WorkOutcome};
+pub use labels::{
+    Active, ChunkResult, End, Level, Method, RpcCode, SpoolKind, Stage, Work, WorkOutcome,
+};
 pub use prometheus::{CONTENT_TYPE, render};
 pub use rate::{RATE_SECONDS, Rate};
-pub use shard::{ShardGauges, ShardMetrics, ShardSnapshot};
+pub use shard::{RedisGauges, ShardGauges, ShardMetrics, ShardSnapshot};

@@ -40,6 +40,7 @@ const DURATION_BOUNDS_US: &[u64] = &[
 const SIZE_BOUNDS_BYTES: &[u64] =
     &[1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 28];
 const US_PER_SECOND: f64 = 1e6;
+const MS_PER_SECOND: f64 = 1e3;
 
 type Labels<'a> = &'a [(&'a str, &'a str)];
 
@@ -57,18 +58,29 @@ pub fn render(shards: &[ShardSnapshot], version: &str) -> String {
     work(&mut text, &total);
     by_shard(&mut text, shards);
     let gauges = &total.gauges;
-    let disk = [("kind", "disk")];
+    let kind = [("kind", gauges.spool_kind.as_str())];
     text.gauge(
         "window_committed_bytes",
         "Bytes inside open windows, and held from them.",
         [(&[][..], gauges.window_committed_bytes)],
     );
-    text.gauge("spool_used_bytes", "Bytes in the spool.", [(&disk[..], gauges.spool_used_bytes)]);
+    text.gauge("spool_used_bytes", "Bytes in the spool.", [(&kind[..], gauges.spool_used_bytes)]);
     text.gauge(
         "spool_free_bytes",
         "Bytes that still fit into the spool.",
-        [(&disk[..], gauges.spool_free_bytes)],
+        [(&kind[..], gauges.spool_free_bytes)],
     );
+    let help = "How long the oldest chunk has waited for its object.";
+    text.family("queue_oldest_age_seconds", help, "gauge");
+    text.sample("queue_oldest_age_seconds", &[], gauges.queue_oldest_ms as f64 / MS_PER_SECOND);
+    if let Some(redis) = &gauges.redis {
+        let help = "Whether a backend answers.";
+        text.gauge("backend_up", help, [(&[("backend", "redis")][..], redis.is_up.into())]);
+        let help = "Memory that all servers of Redis use.";
+        text.gauge("redis_memory_used_bytes", help, [(&[][..], redis.used_bytes)]);
+        let help = "Memory that they may use; 0: no limit.";
+        text.gauge("redis_memory_limit_bytes", help, [(&[][..], redis.limit_bytes)]);
+    }
     text.family("shard_stall_seconds", "How late the shards ran what was due.", "histogram");
     text.durations("shard_stall_seconds", &[], &total.recorded.stall);
     text.0

@@ -7,7 +7,7 @@ use sluice_proto::error::Reason;
 
 use crate::metrics::distribution::Distribution;
 use crate::metrics::labels::{
-    Active, ChunkResult, End, Level, Method, RpcCode, Stage, Work, WorkOutcome,
+    Active, ChunkResult, End, Level, Method, RpcCode, SpoolKind, Stage, Work, WorkOutcome,
 };
 use crate::metrics::rate::Rate;
 
@@ -54,14 +54,42 @@ pub struct ShardGauges {
     pub memory_used_bytes: u64,
     /// Memory that chunks may have.
     pub memory_limit_bytes: u64,
-    /// Bytes in the disk spool.
+    /// Where the spool is.
+    pub spool_kind: SpoolKind,
+    /// Bytes in the spool.
     pub spool_used_bytes: u64,
     /// Bytes that still fit into it.
     pub spool_free_bytes: u64,
     /// Chunks that are recorded and not yet in their object.
     pub queue_chunks: u64,
+    /// How long the oldest of them has waited.
+    pub queue_oldest_ms: u64,
+    /// How Redis is, where a layer uses it.
+    pub redis: Option<RedisGauges>,
     /// Reads and writes that the kernel refused to do past its page cache.
     pub direct_io_fallbacks: u64,
+}
+
+/// How Redis was when a shard last looked, all its servers together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RedisGauges {
+    /// Whether every server answered.
+    pub is_up: bool,
+    /// Memory that they use.
+    pub used_bytes: u64,
+    /// Memory that they may use; 0: no limit.
+    pub limit_bytes: u64,
+}
+
+impl RedisGauges {
+    /// As two shards saw the same servers.
+    fn with(self, other: Self) -> Self {
+        Self {
+            is_up: self.is_up && other.is_up,
+            used_bytes: self.used_bytes.max(other.used_bytes),
+            limit_bytes: self.limit_bytes.max(other.limit_bytes),
+        }
+    }
 }
 
 /// All figures of one shard at one time. Plain data, to be sent to whoever renders it.
@@ -289,6 +317,11 @@ impl ShardGauges {
         self.spool_used_bytes += other.spool_used_bytes;
         self.spool_free_bytes += other.spool_free_bytes;
         self.queue_chunks += other.queue_chunks;
+        self.queue_oldest_ms = self.queue_oldest_ms.max(other.queue_oldest_ms);
+        self.redis = match (self.redis, other.redis) {
+            (Some(mine), Some(other)) => Some(mine.with(other)),
+            (mine, other) => mine.or(other),
+        };
         self.direct_io_fallbacks += other.direct_io_fallbacks;
     }
 }

@@ -1,15 +1,12 @@
 //! Chunk bodies on their way to where the shard wants them: one task each, which takes the
 //! pieces in order and gives each one's window back when it has left memory.
 
-use std::{cell::RefCell, collections::HashMap, io, rc::Rc};
+use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use bytes::{Bytes, BytesMut};
-use sluice_io::{
-    disk::BodyWriter,
-    reactor::{
-        local::{self, QueueReceiver, QueueSender},
-        task,
-    },
+use sluice_io::reactor::{
+    local::{self, QueueReceiver, QueueSender},
+    task,
 };
 use sluice_proto::ids::UploadId;
 use sluice_shard::{
@@ -21,8 +18,10 @@ use sluice_shard::{
 
 use super::{
     body_hash::{BodyHash, BodyHashes, Window},
+    body_sink::BodySink,
     files::Files,
     limits,
+    redis::RedisSpool,
     switch::Switch,
     work::WorkLog,
 };
@@ -57,24 +56,25 @@ enum Body {
 /// The bodies of one shard.
 #[derive(Clone)]
 pub(crate) struct Bodies {
-    switch: Switch,
-    files: Files,
-    work: WorkLog,
-    hashes: BodyHashes,
-    sync: bool,
+    parts: Rc<BodiesParts>,
     open: Rc<RefCell<HashMap<BodyId, Body>>>,
 }
 
+/// What bodies need.
+pub(crate) struct BodiesParts {
+    pub(crate) switch: Switch,
+    pub(crate) files: Files,
+    /// Where bodies lie in Redis.
+    pub(crate) redis: Option<RedisSpool>,
+    pub(crate) work: WorkLog,
+    pub(crate) hashes: BodyHashes,
+    /// A body on disk is written when it survives a power cut.
+    pub(crate) sync: bool,
+}
+
 impl Bodies {
-    /// `sync`: a body is written when it survives a power cut.
-    pub(crate) fn new(
-        switch: Switch,
-        files: Files,
-        work: WorkLog,
-        hashes: BodyHashes,
-        sync: bool,
-    ) -> Self {
-        Self { switch, files, work, hashes, sync, open: Rc::default() }
+    pub(crate) fn new(parts: BodiesParts) -> Self {
+        Self { parts: Rc::new(parts), open: Rc::default() }
     }
 
     pub(crate) fn open(
@@ -87,13 +87,12 @@ impl Bodies {
     ) {
         let begun = match place {
             BodyPlace::Discard => Body::Discard,
-            BodyPlace::Redis { .. } => unreachable!("the server has no Redis spool yet"),
             BodyPlace::Memory => Body::Memory(Vec::new()),
-            BodyPlace::Object { .. } | BodyPlace::Spool(_) => {
+            BodyPlace::Object { .. } | BodyPlace::Spool(_) | BodyPlace::Redis { .. } => {
                 let (orders, todo) = local::queue(PIECES_MAX);
-                let hash = self.hashes.line_up(body, upload_id, hash);
+                let hash = self.parts.hashes.line_up(body, upload_id, hash);
                 let writer = Writing { upload_id, place, bytes, hash };
-                let writing = write(self.clone(), writer, todo);
+                let writing = write(Rc::clone(&self.parts), writer, todo);
                 task::spawn_local(writing).detach();
                 Body::Task { orders, tail: Tail::default() }
             }
@@ -109,7 +108,7 @@ impl Bodies {
             Body::Memory(pieces) => pieces.push(unpinned(bytes)),
             Body::Discard => drop(bytes),
         }
-        self.switch.release(stream, length);
+        self.parts.switch.release(stream, length);
     }
 
     pub(crate) fn close(&self, op: OpId, body: BodyId, awaits_turn: bool) {
@@ -131,7 +130,7 @@ impl Bodies {
                 if let (Body::Memory(_), true) = (&held, keep) {
                     open.insert(body, held);
                 }
-                self.switch.post_here(Event::Done { op, result: Ok(Outcome::Done) });
+                self.parts.switch.post_here(Event::Done { op, result: Ok(Outcome::Done) });
             }
         }
     }
@@ -193,14 +192,14 @@ struct Writing {
     hash: Option<BodyHash>,
 }
 
-async fn write(bodies: Bodies, writing: Writing, mut todo: QueueReceiver<Order>) {
+async fn write(parts: Rc<BodiesParts>, writing: Writing, mut todo: QueueReceiver<Order>) {
     let Writing { upload_id, place, bytes, mut hash } = writing;
-    let mut writer = open_writer(&bodies.files, &upload_id, place, bytes).await;
+    let mut writer = BodySink::open(&parts, upload_id, place, bytes).await;
     let mut failed = None;
     while let Some(order) = todo.recv().await {
         let (op, keep, awaits_turn) = match order {
             Order::Append(stream, piece) => {
-                let (switch, length) = (bodies.switch.clone(), piece.len());
+                let (switch, length) = (parts.switch.clone(), piece.len());
                 let window = Rc::new(Window { switch, stream, bytes: length });
                 if let (Ok(writer), None) = (&mut writer, &failed) {
                     if let Some(hash) = &mut hash {
@@ -215,7 +214,7 @@ async fn write(bodies: Bodies, writing: Writing, mut todo: QueueReceiver<Order>)
         };
         let ending = async {
             match (writer, failed) {
-                (Ok(writer), None) if keep => writer.finish(bodies.sync).await,
+                (Ok(writer), None) if keep => writer.finish(parts.sync).await,
                 (Ok(writer), failed) => {
                     writer.abandon().await;
                     failed.map_or(Ok(()), Err)
@@ -223,35 +222,19 @@ async fn write(bodies: Bodies, writing: Writing, mut todo: QueueReceiver<Order>)
                 (Err(error), _) => Err(error),
             }
         };
-        let ended = bodies.work.watch(Work::Write, upload_id, ending).await;
+        let work = if matches!(place, BodyPlace::Redis { .. }) { Work::Put } else { Work::Write };
+        let ended = parts.work.watch(work, upload_id, ending).await;
         if matches!(place, BodyPlace::Object { .. }) {
-            bodies.files.used_partial(&upload_id);
+            parts.files.used_partial(&upload_id);
         }
         let mut hash = hash.take().filter(|_| keep && ended.is_ok());
         if let Some(hash) = hash.as_mut().filter(|_| awaits_turn) {
             hash.turn().await;
         }
-        bodies.switch.post_here(Event::Done { op, result: ended.map(|()| Outcome::Done) });
+        parts.switch.post_here(Event::Done { op, result: ended.map(|()| Outcome::Done) });
         if let Some(hash) = hash {
             hash.keep();
         }
         return;
     }
-}
-
-async fn open_writer(
-    files: &Files,
-    upload_id: &UploadId,
-    place: BodyPlace,
-    bytes: u64,
-) -> io::Result<BodyWriter> {
-    let (file, offset) = match place {
-        BodyPlace::Object { offset } => (files.partial(upload_id).await?, offset),
-        BodyPlace::Spool(extent) => {
-            (files.segment(upload_id.store(), extent).await?, extent.offset)
-        }
-        BodyPlace::Redis { .. } => unreachable!("the server has no Redis spool yet"),
-        BodyPlace::Memory | BodyPlace::Discard => unreachable!("written nowhere"),
-    };
-    Ok(BodyWriter::new(file, files.buffers(), offset, bytes))
 }

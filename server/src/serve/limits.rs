@@ -21,6 +21,11 @@ const STREAMS_MAX: usize = 4096;
 const SEGMENT_BYTES: u64 = 64 << 20;
 /// No setting makes chunks smaller than this.
 const CHUNK_BYTES_MIN: u64 = 64 << 10;
+/// Redis takes no longer value (`proto-max-bulk-len`).
+const REDIS_VALUE_BYTES_MAX: u64 = 512 << 20;
+/// The room of a shard in Redis holds at least so many of the largest chunks: half of it is for what
+/// waits for others, and one is kept for whoever is first.
+const REDIS_CHUNKS_MIN: u64 = 4;
 const PLACES_IN_FLIGHT_MAX: usize = 4;
 const HASH_STEP_BYTES: u64 = 4 << 20;
 const HASH_RECORD_BYTES: u64 = 64 << 20;
@@ -41,7 +46,7 @@ const CALL_BYTES: u64 = 16 << 10;
 const REPLY_MS_MAX: u64 = 30_000;
 
 /// The rules of one shard.
-pub(super) fn shard_config(config: &Config, stores: u16) -> ShardConfig {
+pub(super) fn shard_config(config: &Config, room: &SpoolRoom) -> ShardConfig {
     let shards = u64::from(config.shards());
     let table_bytes = config.memory.table_bytes;
     let limits = &config.limits;
@@ -54,10 +59,11 @@ pub(super) fn shard_config(config: &Config, stores: u16) -> ShardConfig {
         spool: match config.layers.spool {
             Spool::Memory => ShardSpool::Memory,
             Spool::Disk => ShardSpool::Disk,
+            Spool::Redis => ShardSpool::Redis,
         },
         crc: config.crc,
         discards_whole: config.discards_whole,
-        max_chunk_bytes: max_chunk_bytes(config, stores),
+        max_chunk_bytes: max_chunk_bytes(config, room),
         max_upload_bytes: limits.max_upload_bytes,
         budget_bytes: config.memory.chunk_bytes,
         hold_bytes: HOLD_BYTES,
@@ -69,34 +75,57 @@ pub(super) fn shard_config(config: &Config, stores: u16) -> ShardConfig {
         chunk_records_max: (table_bytes / 2 / CHUNK_RECORD_BYTES) as usize,
         admission_wait_ms: limits.admission_wait.as_millis() as u64,
         upload_lifetime_ms: limits.upload_lifetime.as_millis() as u64,
-        segment_bytes: segment_bytes(config, stores),
-        spool_bytes_max: spool_share_bytes(config, stores),
-        attempt_base: 0,
+        segment_bytes: segment_bytes(config, room),
+        spool_bytes_max: spool_share_bytes(config, room),
+        attempt_base: room.attempt_base,
         places_in_flight_max: PLACES_IN_FLIGHT_MAX,
         hash_step_bytes: HASH_STEP_BYTES,
         hash_record_bytes: HASH_RECORD_BYTES,
     }
 }
 
+/// What bears on the spool beside the settings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SpoolRoom {
+    pub(super) stores: u16,
+    /// Memory that bodies in Redis may take; `None` where there is no limit.
+    pub(super) redis_bytes: Option<u64>,
+    pub(super) attempt_base: u32,
+}
+
 /// The largest chunk that is taken: what memory allows, lowered to what the spool can hold. A small
 /// limit makes chunks smaller; it never keeps a server from starting.
-fn max_chunk_bytes(config: &Config, stores: u16) -> u64 {
+fn max_chunk_bytes(config: &Config, room: &SpoolRoom) -> u64 {
     let bytes = config.memory.max_chunk_bytes;
     match config.layers.spool {
         Spool::Memory => bytes,
-        Spool::Disk => bytes.min(spool_share_bytes(config, stores)),
+        Spool::Disk => bytes.min(spool_share_bytes(config, room)),
+        Spool::Redis => {
+            let share_bytes = spool_share_bytes(config, room) / REDIS_CHUNKS_MIN;
+            bytes.min(REDIS_VALUE_BYTES_MAX).min(share_bytes).max(CHUNK_BYTES_MIN)
+        }
     }
 }
 
-/// One store's part of the disk spool, in whole steps of the smallest chunk.
-fn spool_share_bytes(config: &Config, stores: u16) -> u64 {
-    let share_bytes = config.limits.spool_limit_bytes / u64::from(stores);
+/// One store's part of the disk spool, in whole steps of the smallest chunk; or one shard's of the
+/// memory of Redis.
+fn spool_share_bytes(config: &Config, room: &SpoolRoom) -> u64 {
+    let limit_bytes = config.limits.spool_limit_bytes;
+    let share_bytes = match config.layers.spool {
+        Spool::Redis => {
+            let redis_bytes = room.redis_bytes.unwrap_or(u64::MAX);
+            let share_bytes = limit_bytes.min(redis_bytes) / u64::from(config.shards());
+            // As many of the smallest as it must hold of the largest.
+            share_bytes.max(CHUNK_BYTES_MIN * REDIS_CHUNKS_MIN)
+        }
+        Spool::Memory | Spool::Disk => limit_bytes / u64::from(room.stores),
+    };
     (share_bytes - share_bytes % CHUNK_BYTES_MIN).max(CHUNK_BYTES_MIN)
 }
 
-fn segment_bytes(config: &Config, stores: u16) -> u64 {
-    let fits_bytes = SEGMENT_BYTES.min(spool_share_bytes(config, stores));
-    fits_bytes.max(max_chunk_bytes(config, stores))
+fn segment_bytes(config: &Config, room: &SpoolRoom) -> u64 {
+    let fits_bytes = SEGMENT_BYTES.min(spool_share_bytes(config, room));
+    fits_bytes.max(max_chunk_bytes(config, room))
 }
 
 /// The edge of one shard.
@@ -106,7 +135,7 @@ pub(super) fn edge_config(config: &Config) -> EdgeConfig {
     // hash.
     let spooled_bytes = match config.layers.spool {
         Spool::Memory => memory.chunk_bytes,
-        Spool::Disk => 0,
+        Spool::Disk | Spool::Redis => 0,
     };
     let held_bytes = spooled_bytes + memory.hash_bytes;
     let all_bytes = memory.pool_bytes + memory.window_bytes + memory.parked_bytes + held_bytes;
@@ -134,10 +163,10 @@ pub(super) fn edge_config(config: &Config) -> EdgeConfig {
 }
 
 /// What clients are offered.
-pub(super) fn offer(config: &Config, stores: u16) -> Offer {
+pub(super) fn offer(config: &Config, room: &SpoolRoom) -> Offer {
     Offer {
         max_upload_bytes: config.limits.max_upload_bytes,
-        max_chunk_bytes: max_chunk_bytes(config, stores),
+        max_chunk_bytes: max_chunk_bytes(config, room),
         spooled: config.layers.gives_spooled_acks(),
         sha256: config.sha256 && config.layers.objects == Objects::Fs,
     }

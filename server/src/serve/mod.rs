@@ -8,6 +8,7 @@ mod admin_port;
 mod banner;
 mod bodies;
 mod body_hash;
+mod body_sink;
 mod clock;
 mod driver;
 mod files;
@@ -49,7 +50,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use self::{
     process::Process,
-    redis::{Beginning, Found},
+    redis::{Beginning, Found, Owned, Owner, RedisAccess},
     service::{AddServices, Generated},
     shard::{Common, Seed},
     stores::{LocalStores, StoresAccess},
@@ -57,7 +58,7 @@ use self::{
 pub use self::{recovery::StateError, redis::RedisUnfit};
 use crate::{
     admin::ServerFacts,
-    config::{Config, Durability, Layer as _},
+    config::{self, Config, Durability, Layer as _},
     doctor, metadata,
     placement::{Placement, STORES_DEFAULT},
 };
@@ -159,6 +160,7 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
         process: Arc::clone(&process),
         placement,
         stores: opened.stores,
+        redis: opened.redis,
         metadata: opened.metadata,
         shared_address: reserved.shared,
         own_addresses: reserved.own.clone().into(),
@@ -219,10 +221,11 @@ fn start_admin(
     Ok(bound)
 }
 
-/// What was found in the data directory.
+/// What was found in the data directory, and in Redis.
 struct Opened {
     stores: StoresAccess,
     metadata: Database,
+    redis: Option<RedisAccess>,
     /// An event for each store.
     loaded: Vec<Event>,
 }
@@ -239,29 +242,48 @@ fn open_state(
     };
     let metadata =
         Database::open(&directory.shared_database(), metadata::migrations(), durability)?;
-    let (root, identity) = (directory.root(), directory.identity());
-    let Some(settings) = config.redis.as_ref().filter(|_| config.layers.is_coordinated()) else {
-        let stores = LocalStores::open(directory, durability)?;
-        let loaded = recovery::take_up(root, &metadata, identity.stores, |store| {
-            let uploads = stores.load_open(store)?;
-            process.store_loaded();
-            Ok(uploads)
-        })?;
-        return Ok(Opened { stores: StoresAccess::Local(stores), metadata, loaded });
+    let (root, stores_max) = (directory.root(), directory.identity().stores);
+    let spool = config.layers.spool;
+    let (redis, owned) = match &config.redis {
+        Some(settings) => {
+            let (redis, owned) = begin_redis(directory, config, settings, process)?;
+            (Some(redis), owned)
+        }
+        None => (None, None),
     };
+    if let Some(Owned { lease, mut uploads }) = owned {
+        let loaded = recovery::take_up(root, &metadata, stores_max, spool, |store| {
+            Ok(std::mem::take(&mut uploads[usize::from(store.0)]))
+        })?;
+        return Ok(Opened { stores: StoresAccess::Redis(lease), metadata, redis, loaded });
+    }
+    let stores = LocalStores::open(directory, durability)?;
+    let loaded = recovery::take_up(root, &metadata, stores_max, spool, |store| {
+        let uploads = stores.load_open(store)?;
+        process.store_loaded();
+        Ok(uploads)
+    })?;
+    Ok(Opened { stores: StoresAccess::Local(stores), metadata, redis, loaded })
+}
+
+fn begin_redis(
+    directory: &DataDirectory,
+    config: &Config,
+    settings: &config::Redis,
+    process: &Arc<Process>,
+) -> Result<(RedisAccess, Option<Owned>), StateError> {
+    let identity = directory.identity();
+    let epoch = directory.begin_epoch().map_err(StateError::Epoch)?;
     let settings = settings.client(identity.node);
+    let token = u64::from_be_bytes(service::random());
+    let owner = Owner { identity, token, epoch_min: epoch };
     let beginning = Beginning {
         settings: settings.clone(),
-        identity,
         durability: config.layers.durability,
-        token: u64::from_be_bytes(service::random()),
-        epoch_min: directory.begin_epoch().map_err(StateError::Epoch)?,
+        owner: config.layers.is_coordinated().then_some(owner),
     };
-    let Found { lease, mut uploads } = redis::begin(beginning, config.cpus[0], process)?;
-    let loaded = recovery::take_up(root, &metadata, identity.stores, |store| {
-        Ok(std::mem::take(&mut uploads[usize::from(store.0)]))
-    })?;
-    Ok(Opened { stores: StoresAccess::Redis { settings, lease }, metadata, loaded })
+    let Found { memory_bytes, owned } = redis::begin(beginning, config.cpus[0], process)?;
+    Ok((RedisAccess { settings, epoch, memory_bytes }, owned))
 }
 
 /// What health is told of: the server as a whole, and each service of the contract.

@@ -23,9 +23,11 @@ use sluice_shard::{
 use super::{
     bodies::Bodies,
     body_hash::BodyHashes,
+    body_sink::BodyError,
     clock,
     files::Files,
     hasher::Hasher,
+    redis::{BodyName, RedisSpool},
     stores::Stores,
     switch::Switch,
     work::{Cause, WorkLog},
@@ -47,6 +49,8 @@ pub(crate) struct Inner {
     pub(crate) bodies: Bodies,
     pub(crate) hashes: BodyHashes,
     pub(crate) hasher: Hasher,
+    /// Where bodies lie in Redis.
+    pub(crate) redis: Option<RedisSpool>,
     pub(crate) stores: Stores,
     pub(crate) metadata: Database,
     pub(crate) sync: bool,
@@ -85,8 +89,9 @@ impl Performer {
             Effect::LeaveHash { body } => hashes.leave(body),
             Effect::DropBody { op, body } => bodies.drop(op, body),
             Effect::FreeMemory { body } => bodies.free_memory(body),
-            Effect::FreeBody { .. } | Effect::SweepBodies { .. } => {
-                unreachable!("the server has no Redis spool yet")
+            Effect::FreeBody { upload_id, number, attempt } => {
+                boundary("free.before");
+                self.free_body(BodyName { upload_id, number, attempt });
             }
             Effect::RemoveSegment { store, segment } => self.remove_segment(store, segment),
             effect => self.perform_slow(effect),
@@ -156,6 +161,12 @@ impl Performer {
                 let names = ["seal.before", "seal.after"];
                 self.spawn(names, Work::Seal, op, record.upload_id, async move {
                     me.seal(&record, size_bytes).await.map(done)
+                });
+            }
+            Effect::SweepBodies { op, upload_id } => {
+                let names = ["sweep.before", "sweep.after"];
+                self.spawn(names, Work::Sweep, op, upload_id, async move {
+                    me.redis().sweep(&upload_id).await.map(done)
                 });
             }
             Effect::RemovePartial { op, upload_id } => {
@@ -267,7 +278,7 @@ impl Performer {
         from: PlaceFrom,
         offset: u64,
         bytes: u64,
-    ) -> io::Result<()> {
+    ) -> Result<(), BodyError> {
         let files = &self.0.files;
         let partial = files.partial(&upload_id).await?;
         let mut writer = BodyWriter::new(partial, files.buffers(), offset, bytes);
@@ -277,13 +288,16 @@ impl Performer {
                 for piece in self.0.bodies.in_memory(body) {
                     copied = copied.and(writer.append(piece).await);
                 }
-                copied
+                copied.map_err(BodyError::from)
             }
-            PlaceFrom::Redis { .. } => unreachable!("the server has no Redis spool yet"),
+            PlaceFrom::Redis { number, attempt } => {
+                let body = BodyName { upload_id, number, attempt };
+                copy_body(self.redis(), body, bytes, &mut writer).await
+            }
             PlaceFrom::Spool(extent) => {
                 let segment = files.segment(upload_id.store(), extent).await?;
                 let mut reader = RangeReader::new(segment, extent.offset, extent.bytes);
-                copy(&mut reader, &mut writer).await
+                copy(&mut reader, &mut writer).await.map_err(BodyError::from)
             }
         };
         match copied {
@@ -321,6 +335,20 @@ impl Performer {
         disk::seal(&files.partial_path(&record.upload_id), &object, size_bytes).await
     }
 
+    fn redis(&self) -> &RedisSpool {
+        self.0.redis.as_ref().expect("bodies in Redis have a spool there")
+    }
+
+    fn free_body(&self, body: BodyName) {
+        let me = self.clone();
+        let freeing = async move {
+            // What stays is found by the sweep of its upload.
+            let freeing = me.redis().free(body);
+            let _logged = me.0.work.watch(Work::Free, body.upload_id, freeing).await;
+        };
+        task::spawn_local(freeing).detach();
+    }
+
     fn remove_segment(&self, store: StoreId, segment: u32) {
         let files = self.0.files.clone();
         files.close_segment(store, segment);
@@ -348,6 +376,21 @@ fn end_of(step: &Transition) -> Option<(End, bool)> {
         }
         _ => None,
     }
+}
+
+async fn copy_body(
+    redis: &RedisSpool,
+    body: BodyName,
+    bytes: u64,
+    writer: &mut BodyWriter,
+) -> Result<(), BodyError> {
+    let mut copied = 0;
+    while copied < bytes {
+        let slice = redis.read(body, copied, bytes).await?.ok_or(BodyError::Gone)?;
+        copied += slice.len() as u64;
+        writer.append(slice).await?;
+    }
+    Ok(())
 }
 
 async fn copy(reader: &mut RangeReader, writer: &mut BodyWriter) -> io::Result<()> {

@@ -10,11 +10,11 @@ use sluice_io::{
 use sluice_proto::ids::StoreId;
 use sluice_shard::{
     Event,
-    record::{State, StoredUpload},
+    record::{ChunkPlace, ChunkRecord, State, StoredUpload},
 };
 
 use super::{clock, redis::RedisUnfit};
-use crate::{metadata, store::StoreError};
+use crate::{config::Spool, metadata, store::StoreError};
 
 /// Why what is recorded can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,15 @@ pub enum StateError {
     /// Nobody can ask Redis.
     #[error(transparent)]
     Executors(#[from] ExecutorError),
+    /// Chunks lie in Redis, and nobody would find them.
+    #[error(
+        "{uploads} uploads have chunks in redis, and spool isn't redis: start with spool = redis until \
+         they have ended"
+    )]
+    LeftInRedis {
+        /// How many.
+        uploads: usize,
+    },
     /// How often this node has begun can't be written down.
     #[error("file epoch: {0}")]
     Epoch(#[source] std::io::Error),
@@ -52,19 +61,29 @@ pub(super) fn take_up(
     root: &Path,
     metadata: &Database,
     stores: u16,
+    spool: Spool,
     mut load: impl FnMut(StoreId) -> Result<Vec<StoredUpload>, StateError>,
 ) -> Result<Vec<Event>, StateError> {
     let (mut known, mut failed) = (HashSet::new(), Vec::new());
-    let mut events = Vec::new();
+    let (mut events, mut left_in_redis) = (Vec::new(), 0);
     for store in (0..stores).map(StoreId) {
         let uploads = load(store)?;
         known.extend(uploads.iter().map(|upload| upload.record.upload_id));
+        left_in_redis += match spool {
+            Spool::Redis => 0,
+            Spool::Memory | Spool::Disk => {
+                uploads.iter().filter(|upload| has_bodies(upload)).count()
+            }
+        };
         let records = uploads.iter().map(|upload| &upload.record);
         failed.extend(records.filter(|record| record.state > State::Completed).cloned());
         let folder = |source| StateError::Folder { store, source };
         sweep_partials(root, store, &uploads).map_err(folder)?;
         let segments = segments(root, store).map_err(folder)?;
         events.push(Event::StoreLoaded { store, uploads, segments });
+    }
+    if left_in_redis > 0 {
+        return Err(StateError::LeftInRedis { uploads: left_in_redis });
     }
     let wall_ms = clock::wall_ms();
     block_on(metadata.run(move |conn| {
@@ -74,6 +93,12 @@ pub(super) fn take_up(
         failed.iter().try_for_each(|record| metadata::release(conn, record, wall_ms))
     }))?;
     Ok(events)
+}
+
+/// Whether an upload that may still become an object has chunks in Redis.
+fn has_bodies(upload: &StoredUpload) -> bool {
+    let in_redis = |chunk: &ChunkRecord| chunk.place == ChunkPlace::Redis;
+    !upload.record.state.ended() && upload.chunks.values().any(in_redis)
 }
 
 /// Segment files in a store's spool, by number.

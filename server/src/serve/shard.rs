@@ -20,28 +20,30 @@ use sluice_io::{
         pacer::PacerHandle,
         task, timer,
     },
+    redis::Client,
     sqlite::Database,
 };
 use sluice_shard::{Event, Shard, record::State};
 
 use super::{
-    bodies::Bodies,
+    bodies::{Bodies, BodiesParts},
     body_hash::BodyHashes,
     driver::Driver,
     files::Files,
     hasher::Hasher,
-    janitor, limits,
+    janitor,
+    limits::{self, SpoolRoom},
     perform::{Inner, Performer},
     process::{Order, Process},
-    redis::{self, RedisHealth},
+    redis::{self, Guard, RedisAccess, RedisHealth, RedisSpool},
     service::{self, AddServices, Service, Watches},
     stores::{Stores, StoresAccess},
     switch::{Message, Switch},
     work::WorkLog,
 };
 use crate::{
-    config::{Config, Durability},
-    metrics::{Active, ShardGauges, ShardMetrics},
+    config::{Config, Durability, Spool},
+    metrics::{Active, ShardGauges, ShardMetrics, SpoolKind},
     placement::Placement,
 };
 
@@ -64,6 +66,7 @@ pub(super) struct Common {
     pub(super) process: Arc<Process>,
     pub(super) placement: Placement,
     pub(super) stores: StoresAccess,
+    pub(super) redis: Option<RedisAccess>,
     pub(super) metadata: Database,
     pub(super) shared_address: SocketAddr,
     pub(super) own_addresses: Arc<[SocketAddr]>,
@@ -114,6 +117,15 @@ pub(super) async fn run(
     parts.drain(&common.process).await;
 }
 
+fn spool_room(common: &Common) -> SpoolRoom {
+    let redis = common.redis.as_ref();
+    SpoolRoom {
+        stores: common.placement.stores(),
+        redis_bytes: redis.and_then(RedisAccess::room_bytes),
+        attempt_base: redis.map_or(0, RedisAccess::attempt_base),
+    }
+}
+
 fn listen<const N: usize>(addresses: [SocketAddr; N]) -> io::Result<[Listener; N]> {
     let listeners: Vec<_> = addresses.into_iter().map(Listener::bind).collect::<Result<_, _>>()?;
     Ok(listeners.try_into().unwrap_or_else(|_| unreachable!("one for each")))
@@ -129,7 +141,10 @@ struct Parts {
     service: Rc<Service>,
     metrics: Rc<ShardMetrics>,
     stores: Stores,
+    redis: Option<Client>,
+    spool: Option<RedisSpool>,
     health: RedisHealth,
+    spool_kind: SpoolKind,
     spool_bytes_max: u64,
 }
 
@@ -137,13 +152,23 @@ impl Parts {
     fn new(index: u16, pacer: PacerHandle, common: &Common, mesh: MeshEnd<Message>) -> Self {
         let config = &common.config;
         let placement = common.placement;
-        let rules = limits::shard_config(config, placement.stores());
+        let room = spool_room(common);
+        let rules = limits::shard_config(config, &room);
         let (sender, receiver) = mesh.split();
         let switch = Switch::new(index, placement.shards(), sender);
         let files = Files::new(config.data_dir.clone(), rules.segment_bytes);
         let sync = config.layers.durability == Durability::Power;
-        let own_stores = placement.stores_of(index).count() as u64;
-        let spool_bytes_max = rules.spool_bytes_max * own_stores;
+        let spool_kind = match config.layers.spool {
+            Spool::Memory => SpoolKind::Memory,
+            Spool::Disk => SpoolKind::Disk,
+            Spool::Redis => SpoolKind::Redis,
+        };
+        let spool_bytes_max = match config.layers.spool {
+            Spool::Redis => rules.spool_bytes_max,
+            Spool::Memory | Spool::Disk => {
+                rules.spool_bytes_max * placement.stores_of(index).count() as u64
+            }
+        };
         let chunk_records_max = rules.chunk_records_max;
         let shard = Rc::new(RefCell::new(Shard::new(rules)));
         let metrics = Rc::new(ShardMetrics::default());
@@ -151,13 +176,26 @@ impl Parts {
         let hasher = Hasher::default();
         let hash_bytes = config.memory.hash_bytes;
         let hashes = BodyHashes::new(switch.clone(), hasher.clone(), hash_bytes);
-        let bodies = Bodies::new(switch.clone(), files.clone(), work.clone(), hashes.clone(), sync);
-        let stores = common.stores.open(index);
+        let redis = common.redis.as_ref().map(|redis| redis.client(index));
+        let spool = redis
+            .clone()
+            .filter(|_| config.layers.spool == Spool::Redis)
+            .map(|client| RedisSpool::new(client, config.limits.upload_lifetime));
+        let stores = common.stores.open(redis.as_ref());
+        let bodies = Bodies::new(BodiesParts {
+            switch: switch.clone(),
+            files: files.clone(),
+            redis: spool.clone(),
+            work: work.clone(),
+            hashes: hashes.clone(),
+            sync,
+        });
         let performer = Performer::new(Inner {
             switch: switch.clone(),
             bodies,
             hashes,
             hasher,
+            redis: spool.clone(),
             files,
             stores: stores.clone(),
             metadata: common.metadata.clone(),
@@ -181,7 +219,7 @@ impl Parts {
             switch: switch.clone(),
             placement,
             own_addresses: Arc::clone(&common.own_addresses),
-            offer: limits::offer(config, placement.stores()),
+            offer: limits::offer(config, &room),
             objects: config.layers.objects,
             min_chunk_rate_bytes: config.limits.min_chunk_rate_bytes,
             stores: stores.clone(),
@@ -192,21 +230,37 @@ impl Parts {
             watches: Watches::default(),
         });
         let health = RedisHealth::default();
-        Self { index, shard, switch, edge, service, metrics, stores, health, spool_bytes_max }
+        Self {
+            index,
+            shard,
+            switch,
+            edge,
+            service,
+            metrics,
+            stores,
+            redis,
+            spool,
+            health,
+            spool_kind,
+            spool_bytes_max,
+        }
     }
 
     /// Has somebody look after what lies in Redis, if anything does.
     fn guard(&self, common: &Common) {
-        if let (Stores::Redis(stores), StoresAccess::Redis { lease, .. }) =
-            (&self.stores, &common.stores)
-        {
-            let guard = redis::guard(stores.clone(), Rc::clone(&self.shard), self.health.clone());
-            task::spawn_local(guard).detach();
-            if self.index == 0 {
-                let (client, process) = (stores.client().clone(), Arc::clone(&common.process));
-                task::spawn_local(redis::hold_lease(lease.clone(), client, process)).detach();
-            }
+        let Some(client) = self.redis.clone() else { return };
+        let stores = match &self.stores {
+            Stores::Redis(stores) => Some(stores.clone()),
+            Stores::Local(_) => None,
+        };
+        if let (StoresAccess::Redis(lease), 0) = (&common.stores, self.index) {
+            let (client, process) = (client.clone(), Arc::clone(&common.process));
+            task::spawn_local(redis::hold_lease(lease.clone(), client, process)).detach();
         }
+        let (shard, switch) = (Rc::clone(&self.shard), self.switch.clone());
+        let (health, spool) = (self.health.clone(), self.spool.clone());
+        let guard = Guard { client, shard, switch, health, stores, spool };
+        task::spawn_local(guard.run()).detach();
     }
 
     /// Gives signs of life, unused memory back, and counts how busy and how late the shard is.
@@ -256,7 +310,10 @@ impl Parts {
             memory_limit_bytes: stats.budget_total_bytes,
             spool_used_bytes: stats.spool_used_bytes,
             spool_free_bytes: self.spool_bytes_max.saturating_sub(stats.spool_used_bytes),
+            spool_kind: self.spool_kind,
             queue_chunks: stats.queue_chunks as u64,
+            queue_oldest_ms: stats.queue_oldest_ms,
+            redis: self.redis.as_ref().map(|_| self.health.seen().into()),
             direct_io_fallbacks: file::buffered_fallbacks(),
         }
     }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use futures_lite::future::block_on;
 use sluice_io::{
     disk::DataDirectory,
-    redis::{Client, Settings},
+    redis::Client,
     sqlite::{Database, DatabaseError, Durability},
 };
 use sluice_proto::ids::{StoreId, UploadId};
@@ -21,17 +21,16 @@ use crate::store::{
 #[derive(Clone)]
 pub(crate) enum StoresAccess {
     Local(LocalStores),
-    Redis { settings: Settings, lease: Lease },
+    Redis(Lease),
 }
 
 impl StoresAccess {
-    /// For one executor, which it must be called on.
-    pub(crate) fn open(&self, shard: u16) -> Stores {
+    /// For one executor, which `client` is of.
+    pub(crate) fn open(&self, client: Option<&Client>) -> Stores {
         match self {
             Self::Local(stores) => Stores::Local(stores.clone()),
-            Self::Redis { settings, lease } => {
-                let client_name = format!("{}-{shard}", settings.client_name);
-                let client = Client::new(Settings { client_name, ..settings.clone() });
+            Self::Redis(lease) => {
+                let client = client.expect("stores in Redis have a client").clone();
                 Stores::Redis(RedisStores::new(client, lease.clone()))
             }
         }

@@ -103,10 +103,17 @@ impl Cause for StoreError {
     fn failure(&self) -> Failure {
         match self {
             Self::Database(error) => error.failure(),
-            Self::Redis(RedisError::Full(_)) => Failure::Full,
-            Self::Redis(_) | Self::Step(_) | Self::Damaged { .. } | Self::Lapsed => {
-                Failure::Unavailable
-            }
+            Self::Redis(error) => error.failure(),
+            Self::Step(_) | Self::Damaged { .. } | Self::Lapsed => Failure::Unavailable,
+        }
+    }
+}
+
+impl Cause for RedisError {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Full(_) => Failure::Full,
+            _ => Failure::Unavailable,
         }
     }
 }

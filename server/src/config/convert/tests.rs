@@ -52,9 +52,7 @@ fn every_setting_arrives_in_its_unit() {
 
 #[test]
 fn what_this_build_lacks_is_said_so() {
-    for (key, value) in
-        [("spool", "redis"), ("objects", "s3"), ("events", "kafka"), ("metadata", "mysql")]
-    {
+    for (key, value) in [("objects", "s3"), ("events", "kafka"), ("metadata", "mysql")] {
         let error = read(&[(key, value)]).unwrap_err();
         assert!(matches!(error, ConfigError::NotBuilt { .. }), "{error}");
         assert!(error.to_string().starts_with(&format!("`{key}` (environment SLUICE_")), "{error}");
@@ -72,6 +70,7 @@ fn contradictions_name_their_key() {
         ("s3.bucket", &[("s3.bucket", "b")]),
         ("redis.url", &[("redis.url", "redis://secret@x")]),
         ("coordination", &[("coordination", "redis")]),
+        ("spool", &[("spool", "redis")]),
         (
             "redis.password",
             &[

@@ -32,8 +32,15 @@ const SAY_EVERY: u32 = 5;
 #[derive(Clone)]
 pub(in crate::serve) struct Beginning {
     pub(in crate::serve) settings: Settings,
-    pub(in crate::serve) identity: Identity,
     pub(in crate::serve) durability: Durability,
+    /// Who begins, where what is known of uploads lies in Redis.
+    pub(in crate::serve) owner: Option<Owner>,
+}
+
+/// A node's process.
+#[derive(Clone, Copy)]
+pub(in crate::serve) struct Owner {
+    pub(in crate::serve) identity: Identity,
     /// Told this process from all others that run as this node.
     pub(in crate::serve) token: u64,
     pub(in crate::serve) epoch_min: u64,
@@ -41,6 +48,13 @@ pub(in crate::serve) struct Beginning {
 
 /// What it finds.
 pub(in crate::serve) struct Found {
+    /// Memory that all servers together may use; `None` where there is no limit.
+    pub(in crate::serve) memory_bytes: Option<u64>,
+    pub(in crate::serve) owned: Option<Owned>,
+}
+
+/// What an owner finds.
+pub(in crate::serve) struct Owned {
     pub(in crate::serve) lease: Lease,
     /// By store.
     pub(in crate::serve) uploads: Vec<Vec<StoredUpload>>,
@@ -69,30 +83,22 @@ pub(in crate::serve) fn begin(
 impl Beginning {
     async fn run(self, process: &Process) -> Result<Found, StateError> {
         let client = Client::new(self.settings.clone());
-        self.reach(&client).await?;
-        let Identity { node, stores } = self.identity;
-        let lease = Lease::take(&client, node, self.token, self.epoch_min).await;
-        let lease = lease.map_err(StoreError::from)?;
-        let found = RedisStores::new(client, lease.clone());
-        let mut uploads = Vec::new();
-        for store in (0..stores).map(StoreId) {
-            uploads.push(found.load_open(store, clock::wall_ms()).await?);
-            process.store_loaded();
-        }
-        // Reading may have taken long, and shards renew it only once they run.
-        lease.renew(found.client()).await.map_err(StoreError::from)?;
-        Ok(Found { lease, uploads })
+        let memory_bytes = self.reach(&client).await?;
+        let owned = match self.owner {
+            Some(owner) => Some(owner.load(client, process).await?),
+            None => None,
+        };
+        Ok(Found { memory_bytes, owned })
     }
-
-    /// Waits until Redis answers, and looks whether it may be trusted.
-    async fn reach(&self, client: &Client) -> Result<(), StateError> {
+    /// Waits until Redis answers, and looks whether it may be trusted; its memory.
+    async fn reach(&self, client: &Client) -> Result<Option<u64>, StateError> {
         for tries in 0.. {
             let tried = async {
                 client.connect().await?;
                 fitness::check(client, self.durability).await
             };
             let error = match tried.await {
-                Ok(()) => break,
+                Ok(memory_bytes) => return Ok(memory_bytes),
                 Err(CheckError::Unfit(unfit)) => return Err(unfit.into()),
                 Err(CheckError::Redis(error)) if is_final(&error) => {
                     return Err(StoreError::from(error).into());
@@ -104,7 +110,25 @@ impl Beginning {
             }
             timer::sleep(PAUSE).await;
         }
-        Ok(())
+        unreachable!("it is tried until it goes well")
+    }
+}
+
+impl Owner {
+    /// Takes the lease, and reads all uploads.
+    async fn load(self, client: Client, process: &Process) -> Result<Owned, StateError> {
+        let Identity { node, stores } = self.identity;
+        let lease = Lease::take(&client, node, self.token, self.epoch_min).await;
+        let lease = lease.map_err(StoreError::from)?;
+        let found = RedisStores::new(client, lease.clone());
+        let mut uploads = Vec::new();
+        for store in (0..stores).map(StoreId) {
+            uploads.push(found.load_open(store, clock::wall_ms()).await?);
+            process.store_loaded();
+        }
+        // Reading may have taken long, and shards renew it only once they run.
+        lease.renew(found.client()).await.map_err(StoreError::from)?;
+        Ok(Owned { lease, uploads })
     }
 }
 

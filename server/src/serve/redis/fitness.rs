@@ -86,14 +86,19 @@ impl Facts {
     }
 }
 
-/// Looks at every server, and says what it keeps.
-pub(super) async fn check(client: &Client, durability: Durability) -> Result<(), CheckError> {
+/// Looks at every server, and says what it keeps. The memory that all may use together; `None` where
+/// there is no limit.
+pub(super) async fn check(
+    client: &Client,
+    durability: Durability,
+) -> Result<Option<u64>, CheckError> {
     let mut info = cmd("INFO");
     info.arg("everything");
     let mut ask = cmd("CONFIG");
     ask.arg("GET").arg("appendfsync");
     // Whoever may not read settings gets none.
     let fsync = client.run_everywhere(&ask).await.unwrap_or_default();
+    let mut memory_bytes = Some(0);
     for (nth, (server, info)) in client.run_everywhere(&info).await?.into_iter().enumerate() {
         let fsync = fsync.get(nth).and_then(|(_, answer)| second_word(answer.clone()));
         let facts = Facts::read(&read::<String>(info)?, fsync);
@@ -102,7 +107,9 @@ pub(super) async fn check(client: &Client, durability: Durability) -> Result<(),
             return Err(RedisUnfit { server, problem }.into());
         }
         let free_bytes = facts.max_memory_bytes.saturating_sub(facts.used_bytes);
-        if facts.max_memory_bytes == 0 {
+        memory_bytes = memory_bytes.filter(|_| facts.max_memory_bytes > 0);
+        memory_bytes = memory_bytes.map(|bytes| bytes + facts.max_memory_bytes);
+        if memory_bytes.is_none() {
             tracing::warn!(
                 server,
                 "redis has no maxmemory: nothing pushes back before it is killed"
@@ -110,7 +117,7 @@ pub(super) async fn check(client: &Client, durability: Durability) -> Result<(),
         }
         tracing::info!(server, free_bytes, promise = facts.promise(), "redis");
     }
-    Ok(())
+    Ok(memory_bytes)
 }
 
 /// Why a start goes no further.

@@ -12,11 +12,12 @@ use sluice_io::{
     redis::{Client, RedisError, cmd, read},
 };
 use sluice_proto::ids::UploadId;
-use sluice_shard::Shard;
+use sluice_shard::{Event, Shard};
 
-use super::fitness::figure;
+use super::{RedisSpool, fitness::figure};
 use crate::{
-    serve::{clock, process::Process},
+    metrics::RedisGauges,
+    serve::{clock, process::Process, switch::Switch},
     store::{
         StoreError,
         redis::{Lease, RENEW_EVERY, RedisStores, Renewed},
@@ -25,6 +26,8 @@ use crate::{
 
 /// How often each shard looks how Redis is.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Bodies are taken in while no more of a server's memory is used.
+const ADMITS_PERCENT: u64 = 80;
 /// How often times to live are put off: they leave two days.
 const KEEP_EVERY_MS: u64 = 6 * 3600 * 1000;
 
@@ -39,6 +42,15 @@ pub(in crate::serve) struct Seen {
     pub(in crate::serve) used_bytes: u64,
     /// 0: no limit.
     pub(in crate::serve) limit_bytes: u64,
+    /// Whether each has memory for more bodies.
+    pub(in crate::serve) admits: bool,
+}
+
+impl From<Seen> for RedisGauges {
+    fn from(seen: Seen) -> Self {
+        let Seen { is_up, used_bytes, limit_bytes, .. } = seen;
+        Self { is_up, used_bytes, limit_bytes }
+    }
 }
 
 impl RedisHealth {
@@ -62,83 +74,115 @@ pub(in crate::serve) async fn hold_lease(lease: Lease, client: Client, process: 
     }
 }
 
-/// Looks after a shard's uploads in Redis for as long as the shard runs.
-pub(in crate::serve) async fn guard(
-    stores: RedisStores,
-    shard: Rc<RefCell<Shard>>,
-    health: RedisHealth,
-) {
-    let (mut connects, mut kept_ms) = (stores.client().connects(), timer::now_ms());
-    loop {
-        timer::sleep(LOOK_EVERY).await;
-        let seen = look(stores.client()).await.ok();
-        health.0.set(seen.unwrap_or(Seen { is_up: false, ..health.seen() }));
-        // Whoever lost a connection may have lost more.
-        let now = stores.client().connects();
-        if seen.is_some() && now != connects && audit(&stores, &shard).await {
-            connects = now;
+/// Looks after what a shard has in Redis.
+pub(in crate::serve) struct Guard {
+    pub(in crate::serve) client: Client,
+    pub(in crate::serve) shard: Rc<RefCell<Shard>>,
+    pub(in crate::serve) switch: Switch,
+    pub(in crate::serve) health: RedisHealth,
+    /// Where what is known of uploads lies there.
+    pub(in crate::serve) stores: Option<RedisStores>,
+    /// Where bodies do.
+    pub(in crate::serve) spool: Option<RedisSpool>,
+}
+
+impl Guard {
+    /// For as long as the shard runs.
+    pub(in crate::serve) async fn run(self) {
+        let (mut connects, mut kept_ms) = (self.client.connects(), timer::now_ms());
+        let mut admits = true;
+        loop {
+            timer::sleep(LOOK_EVERY).await;
+            let seen = look(&self.client).await.ok();
+            self.health.0.set(seen.unwrap_or(Seen { is_up: false, ..self.health.seen() }));
+            if let Some(seen) = seen.filter(|seen| seen.admits != admits) {
+                admits = seen.admits;
+                self.switch.post_here(Event::SpoolRoom { admits });
+            }
+            // Whoever lost a connection may have lost more.
+            let now = self.client.connects();
+            if seen.is_some() && now != connects && self.audit().await {
+                connects = now;
+            }
+            if timer::now_ms() > kept_ms + KEEP_EVERY_MS && self.keep().await {
+                kept_ms = timer::now_ms();
+            }
         }
-        if timer::now_ms() > kept_ms + KEEP_EVERY_MS && keep(&stores, &shard).await {
-            kept_ms = timer::now_ms();
+    }
+
+    /// Writes again whatever Redis lacks of open uploads. Whether it lacks nothing now.
+    async fn audit(&self) -> bool {
+        let Some(stores) = &self.stores else { return true };
+        let mut restored = 0;
+        for (upload_id, rev) in self.open_uploads() {
+            match self.restore_lacking(stores, &upload_id, rev).await {
+                Ok(was_lacking) => restored += u64::from(was_lacking),
+                Err(error) => {
+                    tracing::warn!(%upload_id, %error, "an upload can't be looked for in redis");
+                    return false;
+                }
+            }
         }
+        if restored > 0 {
+            tracing::warn!(restored, "redis has lost what it had acknowledged: written again");
+        }
+        true
+    }
+
+    async fn restore_lacking(
+        &self,
+        stores: &RedisStores,
+        upload_id: &UploadId,
+        rev: u64,
+    ) -> Result<bool, StoreError> {
+        if !stores.lacks(upload_id, rev).await? {
+            return Ok(false);
+        }
+        let stored = self.shard.borrow().stored(upload_id).cloned();
+        // It may have ended meanwhile.
+        let Some(stored) = stored else { return Ok(false) };
+        stores.restore(&stored, clock::wall_ms()).await?;
+        Ok(true)
+    }
+
+    /// Puts off when Redis may forget what is open. Whether that was done.
+    async fn keep(&self) -> bool {
+        for (upload_id, _) in self.open_uploads() {
+            if let Err(error) = self.keep_one(&upload_id).await {
+                tracing::warn!(%upload_id, %error, "an upload's time to live can't be put off");
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn keep_one(&self, upload_id: &UploadId) -> Result<(), StoreError> {
+        if let Some(stores) = &self.stores {
+            stores.keep(upload_id, clock::wall_ms()).await?;
+        }
+        if let Some(spool) = &self.spool {
+            spool.keep(upload_id).await?;
+        }
+        Ok(())
+    }
+
+    fn open_uploads(&self) -> Vec<(UploadId, u64)> {
+        self.shard.borrow().open_uploads().collect()
     }
 }
 
 async fn look(client: &Client) -> Result<Seen, RedisError> {
     let mut info = cmd("INFO");
     info.arg("memory");
-    let mut all = Seen { is_up: true, ..Seen::default() };
+    let mut all = Seen { is_up: true, admits: true, ..Seen::default() };
     for (_, info) in client.run_everywhere(&info).await? {
         let info: String = read(info)?;
-        all.used_bytes += figure::<u64>(&info, "used_memory").unwrap_or(0);
-        all.limit_bytes += figure::<u64>(&info, "maxmemory").unwrap_or(0);
+        let bytes = |name| figure::<u64>(&info, name).unwrap_or(0);
+        let (used_bytes, limit_bytes) = (bytes("used_memory"), bytes("maxmemory"));
+        all.used_bytes += used_bytes;
+        all.limit_bytes += limit_bytes;
+        // What is recorded and freed needs the rest.
+        all.admits &= limit_bytes == 0 || used_bytes <= limit_bytes / 100 * ADMITS_PERCENT;
     }
     Ok(all)
-}
-
-/// Writes again whatever Redis lacks of open uploads. Whether it lacks nothing now.
-async fn audit(stores: &RedisStores, shard: &RefCell<Shard>) -> bool {
-    let open: Vec<(UploadId, u64)> = shard.borrow().open_uploads().collect();
-    let mut restored = 0;
-    for (upload_id, rev) in open {
-        match restore_lacking(stores, shard, &upload_id, rev).await {
-            Ok(was_lacking) => restored += u64::from(was_lacking),
-            Err(error) => {
-                tracing::warn!(%upload_id, %error, "an upload can't be looked for in redis");
-                return false;
-            }
-        }
-    }
-    if restored > 0 {
-        tracing::warn!(restored, "redis has lost what it had acknowledged: written again");
-    }
-    true
-}
-
-async fn restore_lacking(
-    stores: &RedisStores,
-    shard: &RefCell<Shard>,
-    upload_id: &UploadId,
-    rev: u64,
-) -> Result<bool, StoreError> {
-    if !stores.lacks(upload_id, rev).await? {
-        return Ok(false);
-    }
-    let stored = shard.borrow().stored(upload_id).cloned();
-    // It may have ended meanwhile.
-    let Some(stored) = stored else { return Ok(false) };
-    stores.restore(&stored, clock::wall_ms()).await?;
-    Ok(true)
-}
-
-/// Puts off when Redis may forget what is open. Whether that was done.
-async fn keep(stores: &RedisStores, shard: &RefCell<Shard>) -> bool {
-    let open: Vec<(UploadId, u64)> = shard.borrow().open_uploads().collect();
-    for (upload_id, _) in open {
-        if let Err(error) = stores.keep(&upload_id, clock::wall_ms()).await {
-            tracing::warn!(%upload_id, %error, "an upload's time to live can't be put off");
-            return false;
-        }
-    }
-    true
 }

@@ -10,9 +10,10 @@ use sluice_shard::{
     record::{ChunkPlace, ChunkRecord, Extent},
 };
 
-/// The place that [`super::steps`] writes.
+/// The places that a chunk comes to.
 pub(super) const OBJECT: &str = "object";
-const DISCARDED: &str = "discarded";
+pub(super) const DISCARDED: &str = "discarded";
+const REDIS: &str = "redis";
 const SPOOL: &str = "spool";
 const MEMORY: &str = "memory";
 
@@ -26,6 +27,7 @@ pub(super) fn write(chunk: &ChunkRecord) -> String {
     match chunk.place {
         ChunkPlace::Object => text.push_str(OBJECT),
         ChunkPlace::Discarded => text.push_str(DISCARDED),
+        ChunkPlace::Redis => text.push_str(REDIS),
         ChunkPlace::Spool(Extent { segment, offset, bytes }) => {
             write!(text, "{SPOOL} {segment} {offset} {bytes}").expect("a text takes all");
         }
@@ -50,6 +52,7 @@ pub(super) fn read(text: &str) -> Option<ChunkRecord> {
     let place = match words.next()? {
         OBJECT => ChunkPlace::Object,
         DISCARDED => ChunkPlace::Discarded,
+        REDIS => ChunkPlace::Redis,
         SPOOL => ChunkPlace::Spool(Extent {
             segment: number(words.next())?,
             offset: number(words.next())?,

@@ -27,6 +27,19 @@ impl UploadKeys {
     }
 }
 
+/// String: the bytes of one attempt at a chunk.
+pub(crate) fn body_key(upload_id: &UploadId, number: u32, attempt: u32) -> String {
+    match attempt {
+        0 => format!("upload:{{{upload_id}}}:chunks:{number}"),
+        _ => format!("upload:{{{upload_id}}}:chunks:{number}:{attempt}"),
+    }
+}
+
+/// Set: which bodies an upload has, or had.
+pub(crate) fn body_list_key(upload_id: &UploadId) -> String {
+    format!("upload:{{{upload_id}}}:bodies")
+}
+
 /// Set: uploads of a store, and of every store that shares the set, that aren't swept yet.
 pub(super) fn live(store: StoreId) -> String {
     format!("sluice:live:{}", store.0 % LIVE_SETS)

@@ -28,13 +28,14 @@ use sluice_proto::{
 use sluice_shard::record::UploadRecord;
 
 pub use fields::Damaged;
+pub(crate) use keys::{body_key, body_list_key};
 pub use lease::{Fence, Lease, RENEW_EVERY, Renewed};
 
 use self::keys::{StoreKeys, UploadKeys};
 use super::{StepError, StoreError};
 
 /// Redis may forget an upload so long after its owner should have.
-const MARGIN_MS: u64 = 48 * 3600 * 1000;
+pub(crate) const MARGIN_MS: u64 = 48 * 3600 * 1000;
 /// Uploads that are asked for at a time.
 const AT_A_TIME: usize = 64;
 

@@ -2,7 +2,7 @@
 
 use sluice_io::redis::{cmd, read};
 use sluice_proto::ids::UploadId;
-use sluice_shard::record::{ChunkPlace, StoredUpload};
+use sluice_shard::record::StoredUpload;
 
 use super::{
     MARGIN_MS, RESTORE, RedisStores, UploadKeys, chunk_text,
@@ -50,10 +50,9 @@ impl RedisStores {
         let record = &upload.record;
         self.announce(record).await?;
         let keys = UploadKeys::new(&record.upload_id);
-        // Those that were dropped were never recorded.
-        let recorded =
-            upload.chunks.iter().filter(|(_, chunk)| chunk.place != ChunkPlace::Discarded);
-        let chunks: Pairs = recorded
+        let chunks: Pairs = upload
+            .chunks
+            .iter()
             .map(|(number, chunk)| (number.to_string(), chunk_text::write(chunk).into_bytes()))
             .collect();
         let mut state = fields::of_record(record);

@@ -106,7 +106,10 @@ fn add(call: &mut Cmd, step: &Transition) {
             call.arg("lose_chunk").arg(1).arg(*number);
         }
         Transition::PlaceChunk { number, attempt } => {
-            call.arg("place_chunk").arg(2).arg(*number).arg(*attempt);
+            call.arg("move_chunk").arg(3).arg(*number).arg(*attempt).arg(chunk_text::OBJECT);
+        }
+        Transition::DropChunk { number, attempt } => {
+            call.arg("move_chunk").arg(3).arg(*number).arg(*attempt).arg(chunk_text::DISCARDED);
         }
         Transition::FixTotal { total_chunks, sha256 } => {
             call.arg("fix_total").arg(2).arg(*total_chunks).arg(hex(sha256.as_ref()));

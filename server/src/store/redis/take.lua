@@ -65,12 +65,13 @@ function take.lose_chunk(at)
     redis.call('HDEL', chunks, ARGV[at])
 end
 
-function take.place_chunk(at)
-    local number, attempt = ARGV[at], ARGV[at + 1]
+-- The place is the record's end.
+function take.move_chunk(at)
+    local number, attempt, place = ARGV[at], ARGV[at + 1], ARGV[at + 2]
     local record = redis.call('HGET', chunks, number)
     local sums = record and string.match(record, '^' .. attempt .. ' %S+ %S+ %S+ %S+ ')
     if sums then
-        redis.call('HSET', chunks, number, sums .. 'object')
+        redis.call('HSET', chunks, number, sums .. place)
     end
 end
 
