@@ -51,7 +51,12 @@ impl Queue {
 
     /// The first number that waits, from one on.
     pub(crate) fn next(&self, from: u32) -> Option<u32> {
-        self.numbers(from).next()
+        // Every step of an upload asks for the first of all; mostly nothing waits, or it can't go.
+        let first = self.by_number.first_key_value().map(|(&number, _)| number);
+        if from == 0 || first.is_none() {
+            return first;
+        }
+        self.by_number.range(from..).next().map(|(&number, _)| number)
     }
 
     /// The numbers that wait, from one on, in order.
