@@ -89,10 +89,13 @@ pub(in crate::serve) struct Guard {
 impl Guard {
     /// For as long as the shard runs.
     pub(in crate::serve) async fn run(self) {
+        // Whether it is a cluster is known to Redis alone.
+        while self.client.connect().await.is_err() {
+            timer::sleep(LOOK_EVERY).await;
+        }
         let (mut connects, mut kept_ms) = (self.client.connects(), timer::now_ms());
         let mut admits = true;
         loop {
-            timer::sleep(LOOK_EVERY).await;
             let seen = look(&self.client).await.ok();
             self.health.0.set(seen.unwrap_or(Seen { is_up: false, ..self.health.seen() }));
             if let Some(seen) = seen.filter(|seen| seen.admits != admits) {
@@ -107,6 +110,7 @@ impl Guard {
             if timer::now_ms() > kept_ms + KEEP_EVERY_MS && self.keep().await {
                 kept_ms = timer::now_ms();
             }
+            timer::sleep(LOOK_EVERY).await;
         }
     }
 

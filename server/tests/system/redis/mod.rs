@@ -1,9 +1,11 @@
 //! Servers whose uploads are known to Redis, a real one each.
 
 mod cluster;
+#[cfg(feature = "failpoints")]
 mod crash_matrix;
 mod goes_away;
 mod layers;
+mod spool;
 mod starts;
 
 use sluice_test_servers::{Redis, RedisOptions};
@@ -13,6 +15,12 @@ use crate::harness::{Options, Outcome, Server, audit};
 /// Settings of a server that keeps its state there.
 fn settings(url: &str) -> String {
     format!("coordination = \"redis\"\n[redis]\nurl = \"{url}\"\ntimeout = \"1 s\"\n")
+}
+
+/// The same of one whose bodies lie there, and its state if `coordination` says so.
+fn spool_settings(coordination: &str, url: &str) -> String {
+    let spool = format!("spool = \"redis\"\n{}", settings(url));
+    spool.replace("coordination = \"redis\"", &format!("coordination = \"{coordination}\""))
 }
 
 fn options(url: &str) -> Options {
