@@ -1,5 +1,5 @@
 # Everything a developer runs. Each target says what it does before it does it.
-.PHONY: run build test beating bench bench-micro bench-tools instructions check fmt clippy doc deny shellcheck tuning preflight proto test-tools fuzz
+.PHONY: run build test beating bench bench-micro bench-tools instructions check fmt clippy doc deny shellcheck tuning preflight proto test-tools fuzz redis
 
 # What the tests build and release does not: the places at which a test lets a server die.
 TEST_FEATURES = --features sluice-server/failpoints
@@ -28,16 +28,19 @@ beating: preflight test-tools
 	cargo test -p sluice-server --locked $(TEST_FEATURES) --test beating -- \
 		--include-ignored --nocapture --test-threads 1
 
-# quick, gates, matrix, peers or soak: see bench/suites.
+# quick, gates, matrix, peers, redis or soak: see bench/suites.
 SUITE = quick
 # Those that hold Sluice against what nobody here wrote.
 SUITES_WITH_TOOLS = gates peers
 
-bench: preflight $(if $(filter $(SUITES_WITH_TOOLS),$(SUITE)),bench-tools)
+bench: preflight $(if $(filter $(SUITES_WITH_TOOLS),$(SUITE)),bench-tools) $(filter redis,$(SUITE))
 	@echo "bench: an optimised server and its bench"
 	cargo build --release --locked -p sluice-server -p sluice-bench
 	@echo "bench: suite $(SUITE); what comes of it lies in bench/out, and report.html shows it"
 	target/release/sluice-bench suite $(SUITE) --out bench/out
+
+redis:
+	@command -v redis-server >/dev/null || scripts/install-packages bench redis-server
 
 # rope, decode, sums, plan, budget, chunks, credit: all of bench/micro/benches.
 MICRO = $(basename $(notdir $(wildcard bench/micro/benches/*.rs)))

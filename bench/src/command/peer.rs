@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser};
 
@@ -16,7 +16,7 @@ use crate::peer::{reactor_sink, settings};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Which: tonic-tuned, sink, sink-rotating, sink-glommio, tusd or seaweedfs.
+    /// Which: tonic-tuned, sink, sink-rotating, sink-glommio, tusd, seaweedfs or redis.
     kind: String,
     #[command(flatten)]
     place: Place,
@@ -62,6 +62,9 @@ pub fn run(arguments: &Arguments) -> Exit {
         "sink-glommio" => Ok(reactor_sink::serve(listen, *cpu, listening)?),
         "tusd" => run_product(Product::Tusd, "bin/tusd", listen, data_dir.as_ref()),
         "seaweedfs" => run_product(Product::SeaweedFs, "bin/weed", listen, data_dir.as_ref()),
+        "redis" => {
+            run_program(Product::Redis, Path::new("redis-server"), listen, data_dir.as_ref())
+        }
         _ => Err(format!("no peer is called {kind:?} here").into()),
     })
 }
@@ -117,7 +120,15 @@ fn run_product(
     listen: SocketAddr,
     data_dir: Option<&PathBuf>,
 ) -> Result<(), Box<dyn Error>> {
+    run_program(product, &catalog::tools().join(program), listen, data_dir)
+}
+
+fn run_program(
+    product: Product,
+    program: &Path,
+    listen: SocketAddr,
+    data_dir: Option<&PathBuf>,
+) -> Result<(), Box<dyn Error>> {
     let data_dir = data_dir.ok_or("--data-dir is needed")?;
-    let program = catalog::tools().join(program);
-    Ok(product::become_one(product, &program, listen, data_dir)?)
+    Ok(product::become_one(product, program, listen, data_dir)?)
 }

@@ -31,6 +31,7 @@ use crate::job::{Job, Load, Offered};
 use crate::outcome::Outcome;
 use meter::Meter;
 use plan::Plan;
+use tcp::Dialect;
 use wire::Speaker;
 
 /// Who puts the load on.
@@ -42,6 +43,8 @@ pub enum Kind {
     Tonic,
     /// For the sinks: lengths and bytes over plain TCP, by blocking threads.
     Tcp,
+    /// For Redis: SETs over plain TCP, by blocking threads.
+    RedisSet,
     /// For tus servers, over HTTP/1.1.
     Tus,
     /// No server: SHA-256 over memory.
@@ -98,7 +101,8 @@ fn try_run(kind: Kind, job: &Job, on: &mut dyn FnMut(Mark)) -> io::Result<Meter>
     match kind {
         Kind::Own => grpc::run(job, &plans, Speaker::Own { frame_bytes }, on),
         Kind::Tonic => grpc::run(job, &plans, Speaker::Tonic, on),
-        Kind::Tcp => tcp::run(job, &plans, on),
+        Kind::Tcp => tcp::run(job, &plans, Dialect::Sink, on),
+        Kind::RedisSet => tcp::run(job, &plans, Dialect::RedisSet, on),
         Kind::Tus => tus::run(job, &plans, on),
         Kind::Sha256 => sha256::run(job, &plans, on),
     }
@@ -155,7 +159,9 @@ fn notes(kind: Kind, load: &Load) -> Vec<String> {
         Kind::Own => {}
         Kind::Tonic if load.frame_size.is_some() => ignored("frame_size"),
         Kind::Tonic => {}
-        Kind::Tcp => ignored("uploads, order, checksums, routes or acks of the contract"),
+        Kind::Tcp | Kind::RedisSet => {
+            ignored("uploads, order, checksums, routes or acks of the contract")
+        }
         Kind::Tus => notes = tus::notes(load),
         Kind::Sha256 => ignored("server; it tells what one pass of SHA-256 costs"),
     }

@@ -1,5 +1,5 @@
 //! The client of the TCP sinks: the least that sending bytes can cost, which is what every server
-//! that does more is compared with.
+//! that does more is compared with. It can speak to Redis, too.
 //!
 //! A connection sends messages, each a length (8 bytes, big-endian) and so many bytes; the sink
 //! answers each by all bytes that it has had on this connection (8 bytes, big-endian). Those totals
@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::TcpStream;
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, Thread};
@@ -28,12 +29,64 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// measured time must find it.
 const LINGER: Duration = Duration::from_millis(200);
 const WORD_BYTES: usize = 8;
+/// Keys that a connection writes by turns: Redis frees what it replaces.
+const KEYS: u64 = 4;
+const OK: &[u8] = b"+OK\r\n";
+
+/// What is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// Of our sinks.
+    Sink,
+    /// SETs, each answered by `+OK`.
+    RedisSet,
+}
+
+impl Dialect {
+    /// What comes before the `nth` message of a connection, and behind it.
+    fn around(self, connection: usize, nth: u64, bytes: usize) -> (Vec<u8>, &'static [u8]) {
+        match self {
+            Self::Sink => ((bytes as u64).to_be_bytes().to_vec(), b""),
+            Self::RedisSet => {
+                let key = format!("{connection}:{}", nth % KEYS);
+                let head = format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${bytes}\r\n", key.len());
+                (head.into_bytes(), b"\r\n")
+            }
+        }
+    }
+
+    const fn answer_bytes(self) -> usize {
+        match self {
+            Self::Sink => WORD_BYTES,
+            Self::RedisSet => OK.len(),
+        }
+    }
+
+    /// Whether an answer says that all `sent_bytes` of its connection came.
+    fn check(self, answer: &[u8], sent_bytes: u64) -> io::Result<()> {
+        let said = match self {
+            Self::Sink => {
+                let total = u64::from_be_bytes(answer.try_into().expect("a word's bytes"));
+                (total != sent_bytes).then(|| format!("{sent_bytes} bytes were sent, {total} came"))
+            }
+            Self::RedisSet => {
+                (answer != OK).then(|| format!("Redis said {:?}", String::from_utf8_lossy(answer)))
+            }
+        };
+        said.map_or(Ok(()), |said| Err(io::Error::other(said)))
+    }
+}
 
 /// Puts the load on: a blocking thread for each connection.
 ///
 /// # Errors
 /// When nobody listens, or a connection breaks.
-pub fn run(job: &Job, plans: &[Plan], on: &mut dyn FnMut(Mark)) -> io::Result<Meter> {
+pub fn run(
+    job: &Job,
+    plans: &[Plan],
+    dialect: Dialect,
+    on: &mut dyn FnMut(Mark),
+) -> io::Result<Meter> {
     let load = &job.load;
     if load.offered.is_some() || load.idle_uploads > 0 {
         return Err(io::Error::other(
@@ -45,6 +98,7 @@ pub fn run(job: &Job, plans: &[Plan], on: &mut dyn FnMut(Mark)) -> io::Result<Me
     let connections = (0..load.connections).map(connect).collect::<io::Result<Vec<_>>>()?;
     let begin = now() + load.warm_up.0;
     let course = Course {
+        dialect,
         messages: messages(&payloads),
         flying: (load.uploads * load.parallel).div_ceil(load.connections),
         begin,
@@ -95,6 +149,7 @@ const MESSAGES_MAX: u32 = 4_096;
 /// What all senders share.
 #[derive(Debug)]
 struct Course {
+    dialect: Dialect,
     messages: Vec<Bytes>,
     /// Messages of one connection whose answers may be out.
     flying: usize,
@@ -139,7 +194,9 @@ impl Course {
 struct Sender<'a> {
     course: &'a Course,
     stream: TcpStream,
+    number: usize,
     next: usize,
+    sent: u64,
     sent_bytes: u64,
     /// When each message began whose answer is out, its bytes, and what the sink must answer.
     flying: VecDeque<(Instant, u64, u64)>,
@@ -154,10 +211,12 @@ impl<'a> Sender<'a> {
         Self {
             course,
             stream,
+            number: nth,
             next: nth,
+            sent: 0,
             sent_bytes: 0,
             flying: VecDeque::with_capacity(course.flying),
-            answers: vec![0; WORD_BYTES * course.flying],
+            answers: vec![0; course.dialect.answer_bytes() * course.flying],
             read: 0,
             meter: course.meter(),
         }
@@ -195,12 +254,15 @@ impl<'a> Sender<'a> {
         let started = now();
         let data = &self.course.messages[self.next % self.course.messages.len()];
         self.next += 1;
-        let length = (data.len() as u64).to_be_bytes();
-        let parts = [IoSlice::new(&length), IoSlice::new(data)];
-        let sent = self.stream.write_vectored(&parts)?;
+        let (head, tail) = self.course.dialect.around(self.number, self.sent, data.len());
+        self.sent += 1;
+        let parts = [&head[..], &data[..], tail];
+        let mut sent = self.stream.write_vectored(&parts.map(IoSlice::new))?;
         // A blocking socket takes all at once, but for a signal.
-        self.stream.write_all(length.get(sent..).unwrap_or_default())?;
-        self.stream.write_all(data.get(sent.saturating_sub(WORD_BYTES)..).unwrap_or_default())?;
+        for part in parts {
+            self.stream.write_all(part.get(sent..).unwrap_or_default())?;
+            sent = sent.saturating_sub(part.len());
+        }
         let bytes = data.len() as u64;
         self.sent_bytes += bytes;
         self.flying.push_back((started, bytes, self.sent_bytes));
@@ -215,23 +277,21 @@ impl<'a> Sender<'a> {
         }
         let acked = now();
         let read = self.read + bytes;
-        let whole = read - read % WORD_BYTES;
-        for at in (0..whole).step_by(WORD_BYTES) {
-            let word = self.answers[at..at + WORD_BYTES].try_into().expect("a word's bytes");
-            self.answered(u64::from_be_bytes(word), acked)?;
+        let answer_bytes = self.course.dialect.answer_bytes();
+        let whole = read - read % answer_bytes;
+        for at in (0..whole).step_by(answer_bytes) {
+            self.answered(at..at + answer_bytes, acked)?;
         }
         self.answers.copy_within(whole..read, 0);
         self.read = read - whole;
         Ok(())
     }
 
-    fn answered(&mut self, total: u64, acked: Instant) -> io::Result<()> {
+    fn answered(&mut self, answer: Range<usize>, acked: Instant) -> io::Result<()> {
         let Some((started, bytes, expected)) = self.flying.pop_front() else {
             return Err(io::Error::other("an answer that nothing was sent for"));
         };
-        if total != expected {
-            return Err(io::Error::other(format!("{expected} bytes were sent, {total} came")));
-        }
+        self.course.dialect.check(&self.answers[answer], expected)?;
         let before = self.course.acked_bytes.load(Ordering::Relaxed);
         let timed = self.meter.measures(acked) && acked < self.course.over_at();
         if timed {

@@ -54,8 +54,16 @@ pub enum Missing {
 }
 
 /// Kinds of servers that [`server`] knows.
-pub const SERVERS: [&str; 7] =
-    ["tonic-stock", "tonic-tuned", "sink", "sink-rotating", "sink-glommio", "tusd", "seaweedfs"];
+pub const SERVERS: [&str; 8] = [
+    "tonic-stock",
+    "tonic-tuned",
+    "sink",
+    "sink-rotating",
+    "sink-glommio",
+    "tusd",
+    "seaweedfs",
+    "redis",
+];
 
 /// Kinds of clients that [`client`] knows.
 pub const CLIENTS: [&str; 6] = ["tus", "s3", "grpc-go", "grpc-java", "grpc-python", "ghz"];
@@ -74,8 +82,12 @@ pub fn server(kind: &str, context: &ServerContext) -> Result<Program, Missing> {
     let mut extra = BTreeMap::new();
     match kind {
         "sink-glommio" => command.extend(["--cpu".into(), context.cpu.to_string()]),
-        "tusd" | "seaweedfs" => {
-            installed(if kind == "tusd" { "bin/tusd" } else { "bin/weed" }, kind)?;
+        "tusd" | "seaweedfs" | "redis" => {
+            match kind {
+                "tusd" => drop(installed("bin/tusd", kind)?),
+                "seaweedfs" => drop(installed("bin/weed", kind)?),
+                _ => on_path("redis-server", kind)?,
+            }
             let data_dir = context.data_dir.display().to_string();
             command.extend(["--data-dir".into(), data_dir.clone()]);
             extra.insert("data_dir".into(), data_dir);
@@ -156,6 +168,14 @@ fn with_version(kind: &str, mut settings: BTreeMap<String, String>) -> BTreeMap<
         settings.insert("version".into(), version.trim().into());
     }
     settings
+}
+
+/// A program that the system has.
+fn on_path(name: &str, kind: &'static str) -> Result<(), Missing> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = std::env::split_paths(&path).any(|folder| folder.join(name).exists());
+    let why = || format!("no {name} on this machine: install Debian's redis-server");
+    is_there.then_some(()).ok_or_else(|| Missing::NotInstalled { kind, why: why() })
 }
 
 /// A path below [`tools`], if it is there; else what the installing script left as a reason.

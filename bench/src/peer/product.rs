@@ -19,6 +19,8 @@ pub enum Product {
     Tusd,
     /// Master, volume, filer and S3 of SeaweedFS in one process.
     SeaweedFs,
+    /// Redis that keeps nothing on disk.
+    Redis,
 }
 
 /// How long one may take until it serves.
@@ -46,10 +48,12 @@ pub fn become_one(
     let (address, arguments) = match product {
         Product::Tusd => tusd(listen, data_dir)?,
         Product::SeaweedFs => seaweedfs(listen, data_dir)?,
+        Product::Redis => redis(listen, data_dir)?,
     };
     let url = match product {
         Product::Tusd => format!("http://{address}/files/"),
         Product::SeaweedFs => format!("http://{address}"),
+        Product::Redis => address.to_string(),
     };
     // It ends by itself, and is never waited for.
     Command::new(std::env::current_exe()?)
@@ -88,6 +92,10 @@ fn answers(address: SocketAddr) -> io::Result<bool> {
     write!(stream, "GET /status HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
+    // To Redis it is a command with too many words.
+    if line.starts_with("-ERR") {
+        return Ok(true);
+    }
     let status = line.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok());
     Ok(status.is_some_and(|status| status < 500))
 }
@@ -135,6 +143,21 @@ fn seaweedfs(listen: SocketAddr, data_dir: &Path) -> io::Result<(SocketAddr, Vec
     Ok((SocketAddr::new(ip, port), arguments.into()))
 }
 
+fn redis(listen: SocketAddr, data_dir: &Path) -> io::Result<(SocketAddr, Vec<String>)> {
+    let port = free_ports(listen, 1, 0)?;
+    let words = [
+        ("port", port.to_string()),
+        ("bind", listen.ip().to_string()),
+        ("dir", data_dir.display().to_string()),
+        ("save", String::new()),
+        ("appendonly", "no".into()),
+        ("maxmemory", settings::REDIS_MEMORY.into()),
+        ("maxmemory-policy", "noeviction".into()),
+    ];
+    let arguments = words.into_iter().flat_map(|(name, value)| [format!("--{name}"), value]);
+    Ok((SocketAddr::new(listen.ip(), port), arguments.collect()))
+}
+
 /// The first of `count` ports in a row that are free, each also `step` above; the one asked for
 /// if it isn't 0. Somebody may take them in the meantime: then the server says so.
 fn free_ports(listen: SocketAddr, count: u16, step: u16) -> io::Result<u16> {
@@ -173,6 +196,7 @@ mod tests {
         for (said, expected) in [
             ("HTTP/1.1 403 Forbidden\r\n\r\n", true),
             ("HTTP/1.1 503 Wait\r\n\r\n", false),
+            ("-ERR wrong number of arguments\r\n", true),
             ("", false),
         ] {
             let listener = TcpListener::bind(local(0)).unwrap();

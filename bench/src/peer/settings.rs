@@ -11,6 +11,9 @@ pub const ROTATING_BUFFERS: usize = 4;
 /// Largest message that a peer takes: more than a chunk of 128 MiB with all that is around it.
 pub const MESSAGE_BYTES_MAX: usize = (128 << 20) + (64 << 10);
 
+/// What Redis may hold (`maxmemory`).
+pub const REDIS_MEMORY: &str = "2gb";
+
 /// HTTP/2 as the tuned tonic has it.
 pub const STREAM_WINDOW_BYTES: u32 = 16 << 20;
 /// See [`STREAM_WINDOW_BYTES`].
@@ -82,6 +85,12 @@ pub fn of_server(kind: &str) -> BTreeMap<String, String> {
             ("process", "weed server: master, volume, filer and S3 in one"),
             ("volumes", "1 GiB each, 64 at most"),
             ("telemetry", "off"),
+            ("rest", "defaults"),
+        ]),
+        "redis" => map(&[
+            ("maxmemory", REDIS_MEMORY),
+            ("maxmemory-policy", "noeviction"),
+            ("on disk", "nothing: save and appendonly are off"),
             ("rest", "defaults"),
         ]),
         _ => BTreeMap::new(),

@@ -70,6 +70,18 @@ impl Layout {
         Ok(start)
     }
 
+    /// Redis as what stands behind a server; it stores in `data_dir`.
+    ///
+    /// # Errors
+    /// Why it can't be had on this machine.
+    pub fn redis(&self, data_dir: &Path) -> Result<Program, String> {
+        let context =
+            ServerContext { listen: ANY_PORT.into(), data_dir: data_dir.to_owned(), cpu: 0 };
+        let peer = catalog::server(ServerKind::Redis.name(), &context);
+        let peer = peer.map_err(|why| why.to_string())?;
+        Ok(Program { command: peer.command, environment: peer.environment })
+    }
+
     fn sluice(&self, server: &Server, cpus: &Cpus, data_dir: &Path) -> Result<Program, String> {
         if cpus.count() < server.shards {
             return Err(format!("{} shards need as many CPUs", server.shards));
@@ -96,7 +108,11 @@ impl Layout {
     ) -> Result<Option<Program>, String> {
         match kind {
             ClientKind::None => Ok(None),
-            ClientKind::Own | ClientKind::Tonic | ClientKind::Tcp | ClientKind::Sha256 => {
+            ClientKind::Own
+            | ClientKind::Tonic
+            | ClientKind::Tcp
+            | ClientKind::RedisSet
+            | ClientKind::Sha256 => {
                 let ourselves = std::env::current_exe().map_err(|error| error.to_string())?;
                 let ourselves = ourselves.display().to_string();
                 let command = vec![ourselves, "load".into(), kind.name().into()];

@@ -17,7 +17,7 @@ use crate::run::proc;
 use crate::run::server::Server;
 use crate::run::syscalls::Syscalls;
 use crate::run::{Ended, Interrupt};
-use crate::suite::{Run, ServerKind};
+use crate::suite::{Backend, Run, ServerKind};
 
 /// What a repeat is given.
 #[derive(Debug, Clone, Copy)]
@@ -45,8 +45,9 @@ pub struct Given<'a> {
 pub fn repeat(given: Given<'_>) -> Result<(Repeat, SystemTime), Ended> {
     let data_dir = given.folder.join("data");
     fs::create_dir_all(&data_dir)?;
-    let start = given.layout.start(given.run, &data_dir).map_err(Ended::failed)?;
+    let mut start = given.layout.start(given.run, &data_dir).map_err(Ended::failed)?;
     let cpus = given.layout.cpus_of(given.run);
+    let backend = start_backend(&given, &mut start)?;
     let server = match &start.server {
         None => None,
         Some(program) => {
@@ -60,7 +61,25 @@ pub fn repeat(given: Given<'_>) -> Result<(Repeat, SystemTime), Ended> {
         Some(_) => watch.load(&start)?,
         None => watch.rest()?,
     };
-    watch.finish(outcome)
+    let finished = watch.finish(outcome)?;
+    // Only now: the server drains into it.
+    backend.map_or(Ok(()), Server::stop)?;
+    Ok(finished)
+}
+
+/// Starts what stands behind the server, and tells the server where.
+fn start_backend(given: &Given<'_>, start: &mut Start) -> Result<Option<Server>, Ended> {
+    let Some(Backend::Redis) = given.run.server.backend else { return Ok(None) };
+    let folder = given.folder.join("backend");
+    fs::create_dir_all(&folder)?;
+    let program = given.layout.redis(&folder).map_err(Ended::failed)?;
+    let log = given.folder.join("backend.log");
+    let redis = Server::start(&program, &given.layout.client_cpus, false, &log, given.interrupt)?;
+    if let Some(server) = &mut start.server {
+        let url = format!("redis://{}", redis.address());
+        server.environment.push(("SLUICE_REDIS__URL".to_owned(), url));
+    }
+    Ok(Some(redis))
 }
 
 /// Looks at a repeat while it goes on.

@@ -24,6 +24,8 @@ pub enum ServerKind {
     Tusd,
     /// An object store that speaks S3, to local disk.
     Seaweedfs,
+    /// Redis that keeps nothing on disk.
+    Redis,
     /// No server: the client measures itself.
     None,
 }
@@ -38,6 +40,8 @@ pub enum ClientKind {
     Tonic,
     /// What feeds the sinks.
     Tcp,
+    /// SETs of a chunk's size.
+    RedisSet,
     /// Resumable uploads over HTTP, by a stock client.
     Tus,
     /// S3 by a stock client.
@@ -68,6 +72,7 @@ impl ServerKind {
             Self::SinkGlommio => "sink-glommio",
             Self::Tusd => "tusd",
             Self::Seaweedfs => "seaweedfs",
+            Self::Redis => "redis",
             Self::None => "none",
         }
     }
@@ -85,6 +90,7 @@ impl ServerKind {
             }
             Self::Tusd => matches!(client, C::Tus | C::None),
             Self::Seaweedfs => matches!(client, C::S3 | C::None),
+            Self::Redis => matches!(client, C::RedisSet | C::None),
             Self::None => client == C::Sha256,
         }
     }
@@ -97,6 +103,7 @@ impl ClientKind {
             Self::Own => "own",
             Self::Tonic => "tonic",
             Self::Tcp => "tcp",
+            Self::RedisSet => "redis-set",
             Self::Tus => "tus",
             Self::S3 => "s3",
             Self::GrpcGo => "grpc-go",

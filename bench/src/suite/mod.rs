@@ -20,7 +20,7 @@ pub use figure::{FIGURES, Figure};
 pub use gate::{Gate, median};
 pub use goal::Goal;
 pub use kind::{ClientKind, ServerKind};
-pub use run_file::{Client, Run, RunFile, Server};
+pub use run_file::{Backend, Client, Run, RunFile, Server};
 
 use crate::job::Offered;
 use suite_file::{GateEntry, RunEntry, SuiteFile};

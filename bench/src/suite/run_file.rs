@@ -42,8 +42,19 @@ pub struct Server {
     /// More words for its command line.
     #[serde(default)]
     pub arguments: Vec<String>,
+    /// What stands behind it, started anew for each repeat, beside the client. Its CPU isn't the
+    /// server's.
+    pub backend: Option<Backend>,
     /// Another build of sluice than the one that the suite is run with.
     pub binary: Option<PathBuf>,
+}
+
+/// What stands behind a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    /// Redis that keeps nothing on disk.
+    Redis,
 }
 
 /// What puts the load on.
