@@ -4,6 +4,7 @@
 
 mod host;
 mod memory;
+mod redis;
 mod report;
 mod ring;
 mod storage;
@@ -64,8 +65,14 @@ impl Check {
     }
 }
 
-/// Runs every check. Blocks for some milliseconds, for the disk.
+/// Runs every check. Blocks for some milliseconds, for the disk, and for what backends take.
 pub fn run(config: &Config) -> Vec<Check> {
+    let mut checks = of_machine(config);
+    checks.extend(redis::checks(config));
+    checks
+}
+
+fn of_machine(config: &Config) -> Vec<Check> {
     let mut checks = host::checks(config);
     checks.extend(ring::checks());
     checks.extend(memory::checks(config));
@@ -73,7 +80,8 @@ pub fn run(config: &Config) -> Vec<Check> {
     checks
 }
 
-/// The checks that a start would fail on, or soon after.
+/// The checks that a start would fail on, or soon after. Backends are waited for, and judged by who
+/// uses them.
 pub fn blocking_failures(config: &Config) -> Vec<Check> {
-    run(config).into_iter().filter(|check| check.outcome == Outcome::Fail).collect()
+    of_machine(config).into_iter().filter(|check| check.outcome == Outcome::Fail).collect()
 }

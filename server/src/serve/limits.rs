@@ -32,6 +32,8 @@ const HASH_RECORD_BYTES: u64 = 64 << 20;
 
 pub(super) const BLOCK_BYTES: u64 = 1 << 20;
 pub(super) const STREAM_CEILING_BYTES: u64 = 16 << 20;
+/// Redis takes bytes slower than they come: what waits for it should still lie in a cache.
+const REDIS_STREAM_CEILING_BYTES: u64 = 2 << 20;
 const CONNECTION_CEILING_BYTES: u64 = 64 << 20;
 /// Bigger frames cost less CPU; this one still lets other streams have their turn.
 const MAX_FRAME_BYTES: u32 = 1 << 20;
@@ -149,7 +151,7 @@ pub(super) fn edge_config(config: &Config) -> EdgeConfig {
             window_budget_bytes: memory.window_bytes,
             parked_reserve_bytes: memory.parked_bytes,
             connection_ceiling_bytes: CONNECTION_CEILING_BYTES.min(memory.window_bytes),
-            stream_ceiling_bytes: STREAM_CEILING_BYTES.min(memory.window_bytes),
+            stream_ceiling_bytes: stream_ceiling_bytes(config).min(memory.window_bytes),
         },
         max_frame_bytes: MAX_FRAME_BYTES,
         streams_max: config.limits.streams_max,
@@ -159,6 +161,13 @@ pub(super) fn edge_config(config: &Config) -> EdgeConfig {
         drain_ms_max: DRAIN_MS_MAX,
         keepalive_ms: KEEPALIVE_MS,
         reply_ms_max: REPLY_MS_MAX,
+    }
+}
+
+fn stream_ceiling_bytes(config: &Config) -> u64 {
+    match config.layers.spool {
+        Spool::Redis => REDIS_STREAM_CEILING_BYTES,
+        Spool::Memory | Spool::Disk => STREAM_CEILING_BYTES,
     }
 }
 

@@ -48,6 +48,7 @@ use tokio::{
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 
+pub use self::recovery::StateError;
 use self::{
     process::Process,
     redis::{Beginning, Found, Owned, Owner, RedisAccess},
@@ -55,7 +56,6 @@ use self::{
     shard::{Common, Seed},
     stores::{LocalStores, StoresAccess},
 };
-pub use self::{recovery::StateError, redis::RedisUnfit};
 use crate::{
     admin::ServerFacts,
     config::{self, Config, Durability, Layer as _},

@@ -13,8 +13,12 @@ use sluice_shard::{
     record::{ChunkPlace, ChunkRecord, State, StoredUpload},
 };
 
-use super::{clock, redis::RedisUnfit};
-use crate::{config::Spool, metadata, store::StoreError};
+use super::clock;
+use crate::{
+    config::Spool,
+    metadata,
+    store::{StoreError, redis::RedisUnfit},
+};
 
 /// Why what is recorded can't be used.
 #[derive(Debug, thiserror::Error)]

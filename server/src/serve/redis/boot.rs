@@ -13,13 +13,15 @@ use sluice_io::{
 use sluice_proto::ids::StoreId;
 use sluice_shard::record::StoredUpload;
 
-use super::fitness::{self, CheckError};
 use crate::{
     config::Durability,
     serve::{clock, process::Process, recovery::StateError},
     store::{
         StoreError,
-        redis::{Lease, RedisStores},
+        redis::{
+            Lease, RedisStores,
+            fitness::{self, CheckError},
+        },
     },
 };
 

@@ -14,13 +14,13 @@ use sluice_io::{
 use sluice_proto::ids::UploadId;
 use sluice_shard::{Event, Shard};
 
-use super::{RedisSpool, fitness::figure};
+use super::RedisSpool;
 use crate::{
     metrics::RedisGauges,
     serve::{clock, process::Process, switch::Switch},
     store::{
         StoreError,
-        redis::{Lease, RENEW_EVERY, RedisStores, Renewed},
+        redis::{Lease, RENEW_EVERY, RedisStores, Renewed, fitness::figure},
     },
 };
 

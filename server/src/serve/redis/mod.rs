@@ -1,14 +1,12 @@
 //! A server whose uploads lie in Redis: how it begins, and what it looks after.
 
 mod boot;
-mod fitness;
 mod guard;
 mod spool;
 
 use sluice_io::redis::{Client, Settings};
 
 pub(super) use boot::{Beginning, Found, Owned, Owner, begin};
-pub use fitness::RedisUnfit;
 pub(super) use guard::{Guard, RedisHealth, hold_lease};
 pub(super) use spool::{BodyName, RedisSpool};
 

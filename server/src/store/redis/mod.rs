@@ -10,6 +10,7 @@
 
 mod chunk_text;
 mod fields;
+pub(crate) mod fitness;
 mod forget;
 mod keys;
 mod lease;
@@ -28,6 +29,7 @@ use sluice_proto::{
 use sluice_shard::record::UploadRecord;
 
 pub use fields::Damaged;
+pub use fitness::RedisUnfit;
 pub(crate) use keys::{body_key, body_list_key};
 pub use lease::{Fence, Lease, RENEW_EVERY, Renewed};
 

@@ -8,7 +8,7 @@
 -- Answers OK, and OVER if nothing can come of the upload any more; or FENCED and whose it is; or GAP and the rev that it has.
 local state, chunks, metadata = KEYS[1], KEYS[2], KEYS[3]
 local fence, first_rev, forget_ms = ARGV[1], tonumber(ARGV[2]), ARGV[4]
-local held = redis.call('HMGET', state, 'fence', 'rev')
+local held = redis.call('HMGET', state, 'fence', 'rev', 'state')
 local rev = tonumber(held[2] or '0')
 if held[1] and held[1] ~= fence then
     return {'FENCED', held[1]}
@@ -40,6 +40,7 @@ local function put_pairs(key, at)
     return last + 1
 end
 
+local is_pending = held[3] == 'PENDING'
 local put_chunks, ends = false, false
 local take = {}
 
@@ -48,6 +49,7 @@ function take.create(at)
     redis.call('HSET', state, 'fence', fence)
     redis.call('PEXPIREAT', state, forget_ms)
     redis.call('PEXPIREAT', metadata, forget_ms)
+    is_pending = true
 end
 
 function take.put_chunk(at)
@@ -55,8 +57,9 @@ function take.put_chunk(at)
     if ARGV[at + 2] ~= '' then
         redis.call('HSETNX', state, 'total_chunks', ARGV[at + 2])
     end
-    if redis.call('HGET', state, 'state') == 'PENDING' then
-        redis.call('HSET', state, 'state', 'UPLOADING')
+    if is_pending then
+        put('state', 'UPLOADING')
+        is_pending = false
     end
     put_chunks = true
 end
@@ -88,11 +91,13 @@ end
 
 function take.completing(at)
     put('state', 'COMPLETING')
+    is_pending = false
     put_object(at)
 end
 
 function take.completed(at)
     redis.call('HSET', state, 'state', 'COMPLETED', 'cleanup_pending', '1')
+    is_pending = false
     put_object(at)
     ends = true
 end
@@ -100,6 +105,7 @@ end
 -- Its state, and why; a message without a reason is none.
 function take.ended(at)
     redis.call('HSET', state, 'state', ARGV[at], 'cleanup_pending', '1')
+    is_pending = false
     redis.call('HDEL', state, 'object_bytes', 'object_crc64nvme', 'object_sha256')
     redis.call('HDEL', state, 'error_reason', 'error_message')
     if ARGV[at + 1] ~= '' then

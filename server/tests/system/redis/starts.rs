@@ -1,6 +1,6 @@
 //! What must hold of a Redis before a server trusts it, and of the server beside others.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use sluice_test_servers::{Redis, RedisOptions};
 
@@ -21,6 +21,31 @@ fn a_redis_that_evicts_is_refused_by_name() {
     let log = refused(options(&redis.url()));
     assert!(log.contains("allkeys-lru") && log.contains("noeviction"), "{log}");
     assert_eq!(redis.ask(&["dbsize"]), "0", "before anything is written");
+}
+
+#[test]
+fn doctor_says_what_is_wrong_with_it() {
+    let doctor = |url: &str| {
+        let told = Command::new(env!("CARGO_BIN_EXE_sluice"))
+            .args(["doctor", "--json"])
+            .env("SLUICE_COORDINATION", "redis")
+            .env("SLUICE_REDIS__URL", url)
+            .output()
+            .unwrap();
+        let told = String::from_utf8(told.stdout).unwrap();
+        let check = told.split('{').find(|check| check.contains("\"redis\""));
+        check.unwrap_or_else(|| panic!("{told}")).to_owned()
+    };
+    let mut redis = Redis::start(RedisOptions::default());
+    let well = doctor(&redis.url());
+    assert!(well.contains("\"OK\"") && well.contains("1073741824"), "{well}");
+    redis.ask(&["config", "set", "maxmemory-policy", "allkeys-lru"]);
+    let evicts = doctor(&redis.url());
+    assert!(evicts.contains("\"FAIL\"") && evicts.contains("noeviction"), "{evicts}");
+    let url = redis.url();
+    redis.kill();
+    let gone = doctor(&url);
+    assert!(gone.contains("\"FAIL\"") && gone.contains("no connection"), "{gone}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub struct RedisUnfit {
 
 /// What one server says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     major: u32,
     policy: String,
     /// 0: no limit.
@@ -88,7 +88,7 @@ impl Facts {
 
 /// Looks at every server, and says what it keeps. The memory that all may use together; `None` where
 /// there is no limit.
-pub(super) async fn check(
+pub(crate) async fn check(
     client: &Client,
     durability: Durability,
 ) -> Result<Option<u64>, CheckError> {
@@ -121,9 +121,16 @@ pub(super) async fn check(
 }
 
 /// Why a start goes no further.
-pub(super) enum CheckError {
+pub(crate) enum CheckError {
     Unfit(RedisUnfit),
     Redis(RedisError),
+}
+
+impl CheckError {
+    /// Nobody could ask.
+    pub(crate) fn unable(problem: String) -> Self {
+        Self::Redis(RedisError::Connection(problem))
+    }
 }
 
 impl From<RedisUnfit> for CheckError {
@@ -143,7 +150,7 @@ fn second_word(answer: Value) -> Option<String> {
 }
 
 /// A figure of `INFO`.
-pub(super) fn figure<T: FromStr>(info: &str, name: &str) -> Option<T> {
+pub(crate) fn figure<T: FromStr>(info: &str, name: &str) -> Option<T> {
     let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     line.trim().parse().ok()
 }
