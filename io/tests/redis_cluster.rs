@@ -38,9 +38,13 @@ fn keys_are_found_wherever_their_slot_lies() {
         cluster.move_slot(moved, next);
         assert_eq!(ask(&client, &["GET", moved]).await.unwrap(), text(moved));
         let next = (cluster.master_of(moving) + 1) % 3;
+        let still = moving.replace("state", "still");
+        ask(&client, &["SET", &still, "still here"]).await.unwrap();
+        let body_list = moving.replace("state", "bodies");
+        ask(&client, &["SADD", &body_list, "a"]).await.unwrap();
         cluster.begin_to_move_slot(moving, next);
         assert_eq!(ask(&client, &["GET", moving]).await.unwrap(), text(moving));
-        let [fresh, body_list] = ["fresh", "bodies"].map(|name| moving.replace("state", name));
+        let fresh = moving.replace("state", "fresh");
         ask(&client, &["SET", &fresh, "f"]).await.unwrap();
         assert_eq!(ask(&client, &["GET", &fresh]).await.unwrap(), text("f"));
         let script = Script::new("#!lua flags=allow-oom\nreturn redis.call('GET', KEYS[1])");
@@ -59,6 +63,9 @@ fn keys_are_found_wherever_their_slot_lies() {
         assert!(matches!(&sent_on, RedisError::NotNow { code, .. } if code == "ASK"), "{sent_on}");
         put().await.unwrap();
         assert_eq!(client.get_range(&body, 1, 9).await.unwrap(), "ody");
+        // What lies at the old server still is found there, and named there.
+        assert_eq!(client.get_range(&still, 0, 9).await.unwrap(), "still her");
+        assert_eq!(ask(&client, &["SCARD", &body_list]).await.unwrap(), Value::Int(2));
         cluster.move_slot(moving, next);
         assert_eq!(ask(&client, &["GET", &fresh]).await.unwrap(), text("f"));
     });

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use redis::{Cmd, Value, cmd};
 
 use super::{
-    client::Client,
+    client::{Client, REDIRECTS_MAX, sent_on_too_often},
     connection::unredirected,
     error::{Failed, Redirect, RedisError},
     node::Node,
@@ -55,10 +55,15 @@ impl Client {
         before: &[Cmd],
     ) -> Result<Put, RedisError> {
         let (node, asking) = self.route(key);
-        let lent = node.lend(self.within()).await?;
+        let lent = node.lend(node.writes(), self.within()).await?;
         let mut head = Vec::with_capacity(256);
+        // While its slot is on its way, only a new value is known to belong there.
         for command in before {
-            add(&mut head, command, asking);
+            if asking {
+                self.run(key, command).await?;
+            } else {
+                head.extend(command.get_packed_command());
+            }
         }
         if asking {
             head.extend(cmd("ASKING").get_packed_command());
@@ -66,7 +71,7 @@ impl Client {
         head.extend(format!("*6\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${bytes}\r\n", key.len()).bytes());
         let expire = expire_ms.to_string();
         let tail = format!("\r\n$4\r\nPXAT\r\n${}\r\n{expire}\r\n$2\r\nNX\r\n", expire.len());
-        let answers = before.len() + if asking { 1 + before.len() } else { 0 };
+        let answers = if asking { 1 } else { before.len() };
         let tail = tail.into_bytes();
         let client = self.clone();
         Ok(Put {
@@ -93,19 +98,20 @@ impl Client {
     ) -> Result<Bytes, RedisError> {
         let mut get = cmd("GETRANGE");
         get.arg(key).arg(offset).arg(offset + bytes as u64 - 1);
-        let (node, asking) = self.route(key);
-        let mut lent = node.lend(self.within()).await?;
-        let mut packed = Vec::new();
-        add(&mut packed, &get, asking);
-        let reading = async {
-            lent.connection.write(&packed).await?;
-            if asking {
-                lent.connection.answer().await?;
+        // Never where another key of a slot on its way was found: it may not have this one yet.
+        let (mut node, mut asking) = (self.node_of(key), false);
+        for _ in 0..REDIRECTS_MAX {
+            let mut lent = node.lend(node.reads(), self.within()).await?;
+            let reading = read_slice(&mut lent.connection, &get, asking, bytes);
+            match deadline(self.within(), reading).await {
+                Err(Failed::Redirected(redirect)) => {
+                    lent.give_back();
+                    (node, asking) = self.follow(&redirect, &node.host).await?;
+                }
+                ended => return self.settle(key, lent, ended).await,
             }
-            lent.connection.body(bytes).await
-        };
-        let read = deadline(self.within(), reading).await;
-        self.settle(key, lent, read).await
+        }
+        Err(sent_on_too_often())
     }
 
     /// Gives a connection back, unless its body broke it, and learns from a redirection.
@@ -176,11 +182,10 @@ impl Put {
             // All of them, or the connection would be of no use any more.
             for _ in 0..before {
                 let answer = lent.connection.answer().await;
-                first = first.and(answer);
+                first = in_turn(first, answer);
             }
             let answer = lent.connection.answer().await;
-            first?;
-            match answer? {
+            match in_turn(first, answer)? {
                 Value::Okay => Ok(()),
                 _ => Err(RedisError::Answer("there is a body already".to_owned()).into()),
             }
@@ -196,11 +201,32 @@ impl Lent {
     }
 }
 
-fn add(out: &mut Vec<u8>, command: &Cmd, asking: bool) {
-    if asking {
-        out.extend(cmd("ASKING").get_packed_command());
+/// What the second of two answers is, if neither is an error: else the first error, unless only the
+/// second tells that the connection is of no use any more.
+fn in_turn<T>(first: Result<Value, Failed>, second: Result<T, Failed>) -> Result<T, Failed> {
+    match (first, second) {
+        (Err(_), Err(Failed::Error(error))) if error.breaks() => Err(error.into()),
+        (Err(first), _) => Err(first),
+        (Ok(_), second) => second,
     }
-    out.extend(command.get_packed_command());
+}
+
+async fn read_slice(
+    connection: &mut RawConnection,
+    get: &Cmd,
+    asking: bool,
+    bytes_max: usize,
+) -> Result<Bytes, Failed> {
+    let mut asked = Ok(Value::Nil);
+    if asking {
+        let both = [cmd("ASKING").get_packed_command(), get.get_packed_command()].concat();
+        connection.write(&both).await?;
+        asked = connection.answer().await;
+    } else {
+        connection.write(&get.get_packed_command()).await?;
+    }
+    // Both answers, or the next body on this connection would be this one.
+    in_turn(asked, connection.body(bytes_max).await)
 }
 
 async fn deadline<T>(

@@ -21,7 +21,7 @@ use super::{
 use crate::reactor::timer;
 
 /// A command is sent on so often at most: a slot that moves twice meanwhile is rare.
-const REDIRECTS_MAX: usize = 5;
+pub(super) const REDIRECTS_MAX: usize = 5;
 /// The slots are asked for so often at most.
 const REFRESH_PAUSE_MS: u64 = 50;
 
@@ -105,8 +105,9 @@ impl Client {
         Err(last)
     }
 
-    /// How many connections were made so far. While this stays, nothing was lost that Redis has said
-    /// it has: a server that went and came back lost its connections.
+    /// How many connections were made so far, and how often slots went to other servers. While this
+    /// stays, nothing was lost that Redis has said it has: a server that went and came back lost its
+    /// connections.
     pub fn connects(&self) -> u64 {
         self.0.login.connects.get()
     }
@@ -157,7 +158,7 @@ impl Client {
         self.0.within
     }
 
-    /// Who takes a body, and whether it must be asked to, as its slot is on its way there.
+    /// Who takes a new body, and whether it must be asked to, as its slot is on its way there.
     pub(super) fn route(&self, key: &str) -> (Rc<Node>, bool) {
         let slot = slots::slot_of(key.as_bytes());
         let mut asking = self.0.asking.borrow_mut();
@@ -202,16 +203,23 @@ impl Client {
                 }
                 ended => return ended,
             };
-            let target = match &redirect {
-                Redirect::Moved(target) | Redirect::Ask(target) => target,
-            };
-            node = self.named(target, &node.host)?;
-            asking = matches!(redirect, Redirect::Ask(_));
-            if !asking {
-                self.refresh().await;
-            }
+            (node, asking) = self.follow(&redirect, &node.host).await?;
         }
-        Err(RedisError::Answer(format!("sent on more than {REDIRECTS_MAX} times")).into())
+        Err(sent_on_too_often().into())
+    }
+
+    /// Where `asked` sends a command on to, and whether that server must be asked to take it.
+    pub(super) async fn follow(
+        &self,
+        redirect: &Redirect,
+        asked: &str,
+    ) -> Result<(Rc<Node>, bool), RedisError> {
+        let (Redirect::Moved(target) | Redirect::Ask(target)) = redirect;
+        let (node, asking) = (self.named(target, asked)?, matches!(redirect, Redirect::Ask(_)));
+        if !asking {
+            self.refresh().await;
+        }
+        Ok((node, asking))
     }
 
     async fn run_on(&self, node: &Node, command: &Cmd, asking: bool) -> Result<Value, Failed> {
@@ -231,7 +239,7 @@ impl Client {
         named.into_iter().map(|(host, port)| self.node(&host, port)).collect()
     }
 
-    fn node_of(&self, key: &str) -> Rc<Node> {
+    pub(super) fn node_of(&self, key: &str) -> Rc<Node> {
         let found = if self.is_cluster() {
             let slot = slots::slot_of(key.as_bytes());
             let slots = self.0.slots.borrow();
@@ -297,7 +305,13 @@ impl Client {
             return Err(RedisError::Answer(format!("{} knows no slots", node.host)));
         }
         self.forget_all_but(&ranges);
-        *self.0.slots.borrow_mut() = ranges.into_iter().map(|range| (range.first, range)).collect();
+        let slots: BTreeMap<_, _> = ranges.into_iter().map(|range| (range.first, range)).collect();
+        let before = self.0.slots.replace(slots);
+        // Whoever is a master now may lack what the one before it had said it has, though there was
+        // a connection to it all the time.
+        if !before.is_empty() && before != *self.0.slots.borrow() {
+            self.0.login.connects.set(self.0.login.connects.get() + 1);
+        }
         Ok(())
     }
 
@@ -308,4 +322,8 @@ impl Client {
             ranges.iter().any(holds) || self.0.seeds.contains(&(host.clone(), *port))
         });
     }
+}
+
+pub(super) fn sent_on_too_often() -> RedisError {
+    RedisError::Answer(format!("sent on more than {REDIRECTS_MAX} times"))
 }

@@ -23,10 +23,14 @@ use crate::reactor::{task, timer};
 /// After a failed try to connect the next one waits so long; who comes meanwhile fails at once.
 const PAUSE_MS: u64 = 100;
 
-/// Bodies on their way to one server, or from it, at a time.
-const BODIES_MAX: usize = 64;
+/// Bodies on their way to one server at a time.
+const WRITES_MAX: usize = 64;
+/// Slices on their way from it. They never wait for bodies, which take as long as clients like.
+const READS_MAX: usize = 16;
 /// Connections for bodies that are kept while no body is on its way.
 const IDLE_MAX: usize = 16;
+/// And for how long: something on the way to the server may forget one that is silent for longer.
+const IDLE_MS: u64 = 30_000;
 
 pub(super) struct Node {
     pub(super) host: String,
@@ -37,9 +41,10 @@ pub(super) struct Node {
     connecting: Mutex<()>,
     failed: RefCell<Option<RedisError>>,
     failed_at_ms: Cell<u64>,
-    /// For bodies, with nothing on their way.
-    idle: RefCell<Vec<RawConnection>>,
-    turns: Arc<Semaphore>,
+    /// For bodies, with nothing on their way, and since when; the last came last.
+    idle: RefCell<Vec<(u64, RawConnection)>>,
+    writes: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
 }
 
 impl Node {
@@ -53,7 +58,8 @@ impl Node {
             failed: RefCell::default(),
             failed_at_ms: Cell::default(),
             idle: RefCell::default(),
-            turns: Arc::new(Semaphore::new(BODIES_MAX)),
+            writes: Arc::new(Semaphore::new(WRITES_MAX)),
+            reads: Arc::new(Semaphore::new(READS_MAX)),
         }
     }
 
@@ -87,11 +93,24 @@ impl Node {
         ended
     }
 
-    /// A connection for one body; waits while too many are on their way.
-    pub(super) async fn lend(self: &Rc<Self>, within: Duration) -> Result<Lent, RedisError> {
-        let turn = self.turns.acquire_arc().await;
-        let idle = self.idle.borrow_mut().pop();
-        let connection = match idle {
+    /// Turns of bodies that are written.
+    pub(super) fn writes(&self) -> &Arc<Semaphore> {
+        &self.writes
+    }
+
+    /// Turns of slices that are read.
+    pub(super) fn reads(&self) -> &Arc<Semaphore> {
+        &self.reads
+    }
+
+    /// A connection for one body; waits while too many have their turn.
+    pub(super) async fn lend(
+        self: &Rc<Self>,
+        turns: &Arc<Semaphore>,
+        within: Duration,
+    ) -> Result<Lent, RedisError> {
+        let turn = turns.acquire_arc().await;
+        let connection = match self.idle() {
             Some(connection) => connection,
             None => self.open_raw(within).await?,
         };
@@ -101,8 +120,15 @@ impl Node {
     pub(super) fn take_back(&self, connection: RawConnection) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < IDLE_MAX {
-            idle.push(connection);
+            idle.push((timer::now_ms(), connection));
         }
+    }
+
+    fn idle(&self) -> Option<RawConnection> {
+        let mut idle = self.idle.borrow_mut();
+        let oldest_ms = timer::now_ms().saturating_sub(IDLE_MS);
+        idle.retain(|(since_ms, _)| *since_ms >= oldest_ms);
+        idle.pop().map(|(_, connection)| connection)
     }
 
     async fn open_raw(&self, within: Duration) -> Result<RawConnection, RedisError> {
