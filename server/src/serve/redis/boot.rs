@@ -17,9 +17,9 @@ use crate::{
     config::Durability,
     serve::{clock, process::Process, recovery::StateError},
     store::{
-        StoreError,
+        StepError, StoreError,
         redis::{
-            Lease, RedisStores,
+            Lease, RedisStores, Renewed,
             fitness::{self, CheckError},
         },
     },
@@ -129,7 +129,10 @@ impl Owner {
             process.store_loaded();
         }
         // Reading may have taken long, and shards renew it only once they run.
-        lease.renew(found.client()).await.map_err(StoreError::from)?;
+        match lease.renew(found.client()).await.map_err(StoreError::from)? {
+            Renewed::Held => {}
+            Renewed::Succeeded => return Err(StoreError::from(StepError::Fenced).into()),
+        }
         Ok(Owned { lease, uploads })
     }
 }

@@ -116,5 +116,6 @@ async fn hold(client: &Client, fence: Fence, epoch_min: u64) -> Result<Vec<Value
     let keys = NodeKeys::new(fence.node);
     let mut call: Cmd = HOLD.by_name(&[&keys.lease, &keys.epoch]);
     call.arg(format!("{:016x}", fence.token)).arg(epoch_min).arg(HOLDS.as_millis() as u64);
+    call.arg(fence.epoch);
     read(client.run_script(&keys.lease, &HOLD, &call).await?)
 }
