@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join;
 use sluice_io::redis::{Client, Put, RedisError, cmd, read};
 use sluice_proto::ids::UploadId;
 
@@ -84,15 +83,19 @@ impl RedisSpool {
     }
 
     /// Frees a body. One that stays is found by a sweep.
+    ///
+    /// Also one that isn't there: its write may have been given up and be done yet, so it keeps its
+    /// name until the sweep.
     pub(in crate::serve) async fn free(&self, body: BodyName) -> Result<(), RedisError> {
         let (key, list) = (body.key(), body.list());
         let mut unlink = cmd("UNLINK");
         unlink.arg(&key);
+        if read::<u64>(self.client.run(&key, &unlink).await?)? == 0 {
+            return Ok(());
+        }
         let mut unname = cmd("SREM");
         unname.arg(&list).arg(body.member());
-        let (freed, unnamed) =
-            join(self.client.run(&key, &unlink), self.client.run(&list, &unname)).await;
-        freed.and(unnamed).map(drop)
+        self.client.run(&list, &unname).await.map(drop)
     }
 
     /// Frees all bodies of an upload.
