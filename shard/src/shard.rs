@@ -75,11 +75,21 @@ impl Shard {
         std::mem::swap(&mut self.cx.effects, effects);
     }
 
+    /// Uploads that haven't ended or aren't swept yet, or took their last step after `since_ms`,
+    /// Unix ms, and are still here; and how many of their steps are durable.
+    pub fn uploads_since(&self, since_ms: u64) -> impl Iterator<Item = (UploadId, u64)> {
+        let stays = move |upload: &Upload| {
+            upload.ending < Ending::Swept || upload.stored.record.update_ms > since_ms
+        };
+        let wanted = self.uploads.iter().filter(move |(_, upload)| stays(upload));
+        wanted
+            .filter(|(_, upload)| upload.durable_rev > 0)
+            .map(|(upload_id, upload)| (*upload_id, upload.durable_rev))
+    }
+
     /// Uploads that haven't ended or aren't swept yet, and how many of their steps are durable.
     pub fn open_uploads(&self) -> impl Iterator<Item = (UploadId, u64)> {
-        let open = self.uploads.iter().filter(|(_, upload)| upload.ending < Ending::Swept);
-        open.filter(|(_, upload)| upload.durable_rev > 0)
-            .map(|(upload_id, upload)| (*upload_id, upload.durable_rev))
+        self.uploads_since(u64::MAX)
     }
 
     /// An upload as its store will have it once all its steps are durable.

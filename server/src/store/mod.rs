@@ -69,3 +69,14 @@ pub enum StoreError {
     #[error("this node's lease in Redis has lapsed")]
     Lapsed,
 }
+
+impl StoreError {
+    /// Whether nobody answers, so that asking for another upload would come to the same.
+    pub fn is_unreachable(&self) -> bool {
+        use RedisError::{Connection, Deadline, Host, NotNow};
+        let passing = |error: &RedisError| {
+            matches!(error, Connection(_) | Deadline { .. } | Host { .. } | NotNow { .. })
+        };
+        matches!(self, Self::Redis(error) if passing(error))
+    }
+}

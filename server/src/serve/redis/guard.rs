@@ -28,6 +28,8 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Bodies are taken in while no more of a server's memory is used.
 const ADMITS_PERCENT: u64 = 80;
+/// Redis may lose the end of an upload for so long after it: its snapshots are an hour apart.
+const ENDED_AUDITED_MS: u64 = 2 * 3600 * 1000;
 /// How often times to live are put off: they leave two days.
 const KEEP_EVERY_MS: u64 = 6 * 3600 * 1000;
 
@@ -114,23 +116,33 @@ impl Guard {
         }
     }
 
-    /// Writes again whatever Redis lacks of open uploads. Whether it lacks nothing now.
+    /// Writes again whatever Redis lacks of uploads that are open or ended lately. Whether it lacks
+    /// nothing now.
     async fn audit(&self) -> bool {
         let Some(stores) = &self.stores else { return true };
-        let mut restored = 0;
-        for (upload_id, rev) in self.open_uploads() {
+        let (mut restored, mut failed) = (0, 0);
+        // What was told to have ended must not come back as open.
+        let since_ms = clock::wall_ms().saturating_sub(ENDED_AUDITED_MS);
+        let uploads: Vec<_> = self.shard.borrow().uploads_since(since_ms).collect();
+        for (upload_id, rev) in uploads {
             match self.restore_lacking(stores, &upload_id, rev).await {
                 Ok(was_lacking) => restored += u64::from(was_lacking),
                 Err(error) => {
-                    tracing::warn!(%upload_id, %error, "an upload can't be looked for in redis");
-                    return false;
+                    if failed == 0 {
+                        tracing::warn!(%upload_id, %error, "an upload can't be looked for in redis");
+                    }
+                    failed += 1;
+                    if error.is_unreachable() {
+                        break;
+                    }
+                    // One that can't be mended must not keep others from it.
                 }
             }
         }
         if restored > 0 {
             tracing::warn!(restored, "redis has lost what it had acknowledged: written again");
         }
-        true
+        failed == 0
     }
 
     async fn restore_lacking(
@@ -139,6 +151,13 @@ impl Guard {
         upload_id: &UploadId,
         rev: u64,
     ) -> Result<bool, StoreError> {
+        let record = self.shard.borrow().record(upload_id).cloned();
+        if let Some(record) =
+            record.filter(|record| !record.state.ended() || record.cleanup_pending)
+        {
+            // The next process would find it no more, and sweep what it has.
+            stores.announce(&record).await?;
+        }
         if !stores.lacks(upload_id, rev).await? {
             return Ok(false);
         }

@@ -27,6 +27,11 @@ impl UploadKeys {
     }
 }
 
+/// Hash: chunks that one restore, of the process that began as `epoch`, has written so far.
+pub(super) fn restored_key(upload_id: &UploadId, epoch: u64, restore: u64) -> String {
+    format!("upload:{{{upload_id}}}:restored:{epoch}:{restore}")
+}
+
 /// String: the bytes of one attempt at a chunk.
 pub(crate) fn body_key(upload_id: &UploadId, number: u32, attempt: u32) -> String {
     match attempt {

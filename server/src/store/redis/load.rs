@@ -34,7 +34,7 @@ impl RedisStores {
         loaded.try_filter_map(async |upload| Ok(upload)).try_collect().await
     }
 
-    /// One upload, if it has at most `chunks_max` chunks.
+    /// One upload, if it has at most `chunks_max` chunks, and has ended or is this process's.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -56,6 +56,13 @@ impl RedisStores {
             return Ok(Loaded::TooLarge);
         }
         let upload = self.with_chunks(upload_id, &keys, &state, &metadata).await?;
+        let is_open = !upload.record.state.ended() || upload.record.cleanup_pending;
+        if is_open && state.bytes("fence") != Some(self.fence().to_string().as_bytes()) {
+            // Nobody found it when this process began, so what it held was given back, and its
+            // chunks may be gone.
+            tracing::warn!(%upload_id, "redis had lost that an upload is live: it is over");
+            return Ok(Loaded::Nothing);
+        }
         Ok(Loaded::Whole(Box::new(upload)))
     }
 

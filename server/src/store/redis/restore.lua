@@ -2,23 +2,38 @@
 -- Writes an upload that Redis has lost, or an older state of which it came back with, as its owner
 -- knows it: a page of its chunks, and with the last page the rest.
 --
--- KEYS: its state, chunks and metadata. ARGV: the caller's fence, its rev, when Redis may forget
--- the upload (Unix ms), whether this is the first page and whether it is the last (1 or 0), then
--- pairs, each time after their number: chunks; and on the last page fields of the state and of the
--- metadata.
+-- Pages are gathered beside what is there and take its place with the last one: whoever dies between
+-- two pages, or restores the same upload at the same time, takes nothing away.
 --
--- Answers OK; or FENCED and whose it is.
-local state, chunks, metadata = KEYS[1], KEYS[2], KEYS[3]
+-- KEYS: its state, chunks and metadata, and where this restore alone gathers chunks. ARGV: the
+-- caller's fence, its rev, when Redis may forget the upload (Unix ms), how many chunks it has, and
+-- whether this is the last page (1 or 0), then pairs, each time after their number: chunks; and on
+-- the last page fields of the state and of the metadata.
+--
+-- Answers OK; or FENCED and whose it is; or LOST if pages before this one are gone.
+local state, chunks, metadata, pages = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local held = redis.call('HMGET', state, 'fence', 'rev')
-if held[1] and held[1] ~= ARGV[1] then
+-- Whoever began before this process has lost it: Redis came back from a time before it was adopted.
+local function is_later(fence)
+    local node, epoch = string.match(ARGV[1], '^(%x+):(%d+):')
+    local its_node, its_epoch = string.match(fence, '^(%x+):(%d+):')
+    return its_node ~= node or tonumber(its_epoch) >= tonumber(epoch)
+end
+if held[1] and held[1] ~= ARGV[1] and is_later(held[1]) then
     return {'FENCED', held[1]}
 end
 if tonumber(held[2] or '0') >= tonumber(ARGV[2]) then
+    if held[1] ~= ARGV[1] then
+        redis.call('HSET', state, 'fence', ARGV[1])
+    end
+    redis.call('UNLINK', pages)
     return {'OK'}
 end
 
 -- So many at a time, as a call takes no more.
 local PAIRS_MAX = 1000
+-- Pages that nobody goes on with are gone after this.
+local PAGES_MS = 600000
 local at = 6
 local function put_pairs(key)
     local last = at + 2 * tonumber(ARGV[at])
@@ -29,17 +44,22 @@ local function put_pairs(key)
     at = last + 1
 end
 
-if ARGV[4] == '1' then
-    redis.call('DEL', chunks)
-end
-put_pairs(chunks)
+put_pairs(pages)
+redis.call('PEXPIRE', pages, PAGES_MS)
 if ARGV[5] == '1' then
-    redis.call('DEL', state, metadata)
+    local count = tonumber(ARGV[4])
+    if redis.call('HLEN', pages) ~= count then
+        return {'LOST'}
+    end
+    redis.call('DEL', state, chunks, metadata)
+    if count > 0 then
+        redis.call('RENAME', pages, chunks)
+    end
     put_pairs(state)
     put_pairs(metadata)
     redis.call('HSET', state, 'fence', ARGV[1], 'rev', ARGV[2])
-end
-for _, key in ipairs(KEYS) do
-    redis.call('PEXPIREAT', key, ARGV[3])
+    for _, key in ipairs({state, chunks, metadata}) do
+        redis.call('PEXPIREAT', key, ARGV[3])
+    end
 end
 return {'OK'}

@@ -1,5 +1,7 @@
 //! Writes again what Redis has lost.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use sluice_io::redis::{cmd, read};
 use sluice_proto::ids::UploadId;
 use sluice_shard::record::StoredUpload;
@@ -7,12 +9,12 @@ use sluice_shard::record::StoredUpload;
 use super::{
     MARGIN_MS, RESTORE, RedisStores, UploadKeys, chunk_text,
     fields::{self, Pairs},
-    forget_ms, obeyed,
+    forget_ms, keys, obeyed,
     steps::add_pairs,
 };
 use crate::store::StoreError;
 
-/// Chunks of one page. An upload that fits one page is restored all or not.
+/// Chunks of one page: more would hold Redis up for long.
 const PAGE_CHUNKS: usize = 20_000;
 
 impl RedisStores {
@@ -49,7 +51,7 @@ impl RedisStores {
     pub async fn restore(&self, upload: &StoredUpload, wall_ms: u64) -> Result<(), StoreError> {
         let record = &upload.record;
         self.announce(record).await?;
-        let keys = UploadKeys::new(&record.upload_id);
+        let names = UploadKeys::new(&record.upload_id);
         let chunks: Pairs = upload
             .chunks
             .iter()
@@ -62,18 +64,30 @@ impl RedisStores {
             pages if pages.len() == 0 => vec![Pairs::new()],
             pages => pages.map(<[_]>::to_vec).collect(),
         };
+        let [state_key, chunks_key, metadata_key] = names.all();
+        let gathered = keys::restored_key(&record.upload_id, self.fence().epoch, next_restore());
         for (nth, page) in pages.iter().enumerate() {
             let is_last = nth + 1 == pages.len();
-            let mut call = RESTORE.by_name(&keys.all());
+            let mut call = RESTORE.by_name(&[state_key, chunks_key, metadata_key, &gathered]);
             call.arg(self.fence().to_string()).arg(upload.rev).arg(forget_ms(record, wall_ms));
-            call.arg(u8::from(nth == 0)).arg(u8::from(is_last));
+            call.arg(upload.chunks.len()).arg(u8::from(is_last));
             add_pairs(&mut call, page);
             if is_last {
                 add_pairs(&mut call, &state);
                 add_pairs(&mut call, &metadata);
             }
-            obeyed(self.run_script(&RESTORE, &keys, &call).await?)?;
+            obeyed(self.run_script(&RESTORE, &names, &call).await?)?;
+        }
+        // It was announced again, and nobody else would take that back.
+        if record.state.ended() && !record.cleanup_pending {
+            self.settle(&record.upload_id, record.update_ms).await?;
         }
         Ok(())
     }
+}
+
+/// Told apart by it: restores of this process.
+fn next_restore() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed)
 }

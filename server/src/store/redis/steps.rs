@@ -58,8 +58,12 @@ impl RedisStores {
         Ok(())
     }
 
-    /// What names an upload elsewhere, before it is there: so it is found whatever happens.
-    pub(super) async fn announce(&self, record: &UploadRecord) -> Result<(), RedisError> {
+    /// What names an upload elsewhere, before it is there: so it is found whatever happens. Redis
+    /// may lose that alone, as it lies in other slots.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn announce(&self, record: &UploadRecord) -> Result<(), RedisError> {
         let (store, member) = (record.upload_id.store(), record.upload_id.to_string());
         self.exceed(&keys::live(store), &["SADD", &member]).await?;
         let made = self.store_keys(store).made;

@@ -27,7 +27,7 @@ use super::{NODE, STORE};
 use crate::store::{
     Filter, Loaded, Room, Stretch,
     local::{self, Fence},
-    redis::{Lease, RedisStores},
+    redis::{Lease, RedisStores, Renewed},
 };
 
 /// When all uploads of these tests expire, Unix ms: nothing may go before its time.
@@ -167,6 +167,12 @@ impl RedisKept {
     /// The same, as the next process has them.
     pub(super) fn succeed(&self) -> Self {
         Self::begin(Rc::clone(&self.redis), self.jobs.clone())
+    }
+
+    /// Tries to hold on to the node.
+    pub(super) fn renew(&self) -> Renewed {
+        let lease = self.lease.clone();
+        ask(&self.jobs, async move |client| lease.renew(&client).await.unwrap())
     }
 
     fn begin(redis: Rc<Redis>, jobs: jobs::UnboundedSender<Job>) -> Self {

@@ -1,7 +1,7 @@
 //! What only Redis has: it forgets, and goes back in time.
 
 use super::{kept::RedisKept, *};
-use crate::store::{StepError, StoreError};
+use crate::store::{StepError, StoreError, redis::Renewed};
 
 /// Long enough from now that Redis forgets nothing.
 const WALL_MS: u64 = 1 << 42;
@@ -131,4 +131,101 @@ fn a_full_redis_records_and_frees_all_the_same() {
     restore(&kept, &stored).unwrap();
     assert_eq!(load(&kept), Loaded::Whole(Box::new(stored)));
     kept.redis.ask(&["config", "set", "maxmemory", "1gb"]);
+}
+
+#[test]
+fn who_had_an_upload_before_doesnt_get_it_back_when_redis_goes_back_in_time() {
+    let old = RedisKept::empty();
+    let (steps, mut stored) = upload(2);
+    take(&old, 1, steps).unwrap();
+    let state = format!("upload:{{{}}}:state", record().upload_id);
+    let old_fence = old.redis.ask(&["hget", &state, "fence"]).trim().to_owned();
+    let new = old.succeed();
+    new.ask(async |stores| stores.load_open(STORE, WALL_MS).await.unwrap());
+    // As it was before the new process adopted it; then as it was some steps before that.
+    for rev in [stored.rev, 2] {
+        new.redis.ask(&["hset", &state, "fence", &old_fence, "rev", &rev.to_string()]);
+        stored.apply(&put(9), 77);
+        match take(&new, stored.rev, vec![put(9)]) {
+            Err(StoreError::Step(StepError::Gap { .. })) => restore(&new, &stored).unwrap(),
+            taken => taken.unwrap(),
+        }
+        let gone = take(&old, stored.rev + 1, vec![put(10)]);
+        assert!(matches!(gone, Err(StoreError::Step(StepError::Fenced))), "{gone:?}");
+    }
+    assert_eq!(load(&new), Loaded::Whole(Box::new(stored)));
+}
+
+#[test]
+fn restores_of_the_same_upload_at_the_same_time_take_nothing_away() {
+    let kept = RedisKept::empty();
+    let (_, stored) = upload(60_001);
+    for lead in 0..4 {
+        kept.redis.ask(&["flushall"]);
+        let (one, other) = (stored.clone(), stored.clone());
+        kept.ask(async move |stores| {
+            let late = async {
+                // Begins while the first is at its second page, or about there.
+                for _ in 0..lead {
+                    stores.lacks(&record().upload_id, 1).await.unwrap();
+                }
+                stores.restore(&other, WALL_MS).await.unwrap();
+            };
+            futures_util::future::join(async { stores.restore(&one, WALL_MS).await.unwrap() }, late)
+                .await
+        });
+        assert_eq!(load(&kept), Loaded::Whole(Box::new(stored.clone())), "lead {lead}");
+    }
+    let left = kept.redis.ask(&["keys", "upload:*:restored:*"]);
+    assert_eq!(left.trim(), "");
+}
+
+#[test]
+fn a_restore_that_stops_halfway_leaves_what_was_there() {
+    let kept = RedisKept::empty();
+    let (steps, stored) = upload(60_001);
+    take(&kept, 1, steps[..1].to_vec()).unwrap();
+    for (nth, steps) in steps[1..].chunks(1_000).enumerate() {
+        take(&kept, 2 + 1_000 * nth as u64, steps.to_vec()).unwrap();
+    }
+    let state = format!("upload:{{{}}}:state", record().upload_id);
+    let chunks = format!("upload:{{{}}}:chunks", record().upload_id);
+    let rev = (stored.rev - 1).to_string();
+    // Wherever the process dies.
+    for answers in 2..10 {
+        kept.redis.ask(&["hset", &state, "rev", &rev]);
+        let stored = stored.clone();
+        kept.ask(async move |stores| {
+            let restoring = std::pin::pin!(stores.restore(&stored, WALL_MS));
+            let dying = std::pin::pin!(async {
+                for _ in 0..answers {
+                    stores.lacks(&record().upload_id, 1).await.unwrap();
+                }
+            });
+            futures_util::future::select(restoring, dying).await;
+        });
+        assert_eq!(kept.redis.ask(&["hlen", &chunks]).trim(), "60001", "after {answers} answers");
+    }
+}
+
+#[test]
+fn an_upload_that_ended_is_live_no_more_once_it_is_restored() {
+    let kept = RedisKept::empty();
+    let (_, mut stored) = upload(1);
+    let end = Transition::End { state: State::Aborted, error: None };
+    [end, Transition::CleanedUp].iter().for_each(|step| stored.apply(step, 77));
+    restore(&kept, &stored).unwrap();
+    assert_eq!(kept.redis.ask(&["keys", "sluice:live:*"]).trim(), "");
+    assert!(kept.ask(async |stores| stores.forget_ended(STORE, 78, 9).await.unwrap()));
+    assert_eq!(kept.redis.ask(&["keys", "upload:*"]).trim(), "");
+}
+
+#[test]
+fn a_lease_that_lapsed_under_a_later_process_isnt_taken_back() {
+    let old = RedisKept::empty();
+    let _new = old.succeed();
+    let key = old.redis.ask(&["keys", "sluice:node:*:lease"]).trim().to_owned();
+    old.redis.ask(&["del", &key]);
+    let renewed = old.renew();
+    assert_eq!(renewed, Renewed::Succeeded);
 }

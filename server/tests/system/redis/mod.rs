@@ -5,6 +5,7 @@ mod cluster;
 mod crash_matrix;
 mod goes_away;
 mod layers;
+mod loses_part;
 mod spool;
 mod starts;
 
