@@ -92,6 +92,15 @@ impl Shard {
         self.uploads_since(u64::MAX)
     }
 
+    /// When an upload took its last step, Unix ms, if it is durable that nothing comes any more.
+    #[must_use]
+    pub fn over_ms(&self, upload_id: &UploadId) -> Option<u64> {
+        let upload = self.uploads.get(upload_id)?;
+        let record = &upload.stored.record;
+        let is_over = record.state.ended() && !record.cleanup_pending;
+        (is_over && upload.durable_rev == upload.stored.rev).then_some(record.update_ms)
+    }
+
     /// An upload as its store will have it once all its steps are durable.
     #[must_use]
     pub fn stored(&self, upload_id: &UploadId) -> Option<&StoredUpload> {

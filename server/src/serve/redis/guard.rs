@@ -12,7 +12,7 @@ use sluice_io::{
     redis::{Client, RedisError, cmd, read},
 };
 use sluice_proto::ids::UploadId;
-use sluice_shard::{Event, Shard};
+use sluice_shard::{Event, Shard, record::UploadRecord};
 
 use super::RedisSpool;
 use crate::{
@@ -152,20 +152,22 @@ impl Guard {
         rev: u64,
     ) -> Result<bool, StoreError> {
         let record = self.shard.borrow().record(upload_id).cloned();
-        if let Some(record) =
-            record.filter(|record| !record.state.ended() || record.cleanup_pending)
-        {
+        let is_open = |record: &UploadRecord| !record.state.ended() || record.cleanup_pending;
+        if let Some(record) = record.filter(is_open) {
             // The next process would find it no more, and sweep what it has.
             stores.announce(&record).await?;
         }
-        if !stores.lacks(upload_id, rev).await? {
-            return Ok(false);
+        let lacks = stores.lacks(upload_id, rev).await?;
+        let stored = self.shard.borrow().stored(upload_id).filter(|_| lacks).cloned();
+        if let Some(stored) = &stored {
+            stores.restore(stored, clock::wall_ms()).await?;
         }
-        let stored = self.shard.borrow().stored(upload_id).cloned();
-        // It may have ended meanwhile.
-        let Some(stored) = stored else { return Ok(false) };
-        stores.restore(&stored, clock::wall_ms()).await?;
-        Ok(true)
+        // It may have ended before it was announced, or Redis have lost that alone.
+        let over_ms = self.shard.borrow().over_ms(upload_id);
+        if let Some(over_ms) = over_ms {
+            stores.settle(upload_id, over_ms).await?;
+        }
+        Ok(stored.is_some())
     }
 
     /// Puts off when Redis may forget what is open. Whether that was done.

@@ -1,6 +1,9 @@
 //! Reads uploads.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, HashMap, HashSet},
+};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join3, stream};
 use sluice_io::redis::{RedisError, Value, cmd, read};
@@ -12,7 +15,7 @@ use super::{
     fields::{self, Damaged, Fields},
     keys, obeyed,
 };
-use crate::store::{Loaded, StoreError};
+use crate::store::{Loaded, StepError, StoreError};
 
 /// What one step of a scan looks at, about.
 const SCAN_COUNT: usize = 1_000;
@@ -37,7 +40,7 @@ impl RedisStores {
     /// One upload, if it has at most `chunks_max` chunks, and has ended or is this process's.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; `Fenced` if it is open and a later process has it.
     pub async fn load_one(
         &self,
         upload_id: UploadId,
@@ -56,14 +59,21 @@ impl RedisStores {
             return Ok(Loaded::TooLarge);
         }
         let upload = self.with_chunks(upload_id, &keys, &state, &metadata).await?;
-        let is_open = !upload.record.state.ended() || upload.record.cleanup_pending;
-        if is_open && state.bytes("fence") != Some(self.fence().to_string().as_bytes()) {
-            // Nobody found it when this process began, so what it held was given back, and its
-            // chunks may be gone.
-            tracing::warn!(%upload_id, "redis had lost that an upload is live: it is over");
-            return Ok(Loaded::Nothing);
+        if upload.record.state.ended() && !upload.record.cleanup_pending {
+            return Ok(Loaded::Whole(Box::new(upload)));
         }
-        Ok(Loaded::Whole(Box::new(upload)))
+        let epoch = state.read("fence", |fence| fence.split(':').nth(1)?.parse::<u64>().ok());
+        let epoch = epoch.map_err(|source| StoreError::Damaged { upload_id, source })?;
+        match epoch.cmp(&self.fence().epoch) {
+            Ordering::Equal => Ok(Loaded::Whole(Box::new(upload))),
+            Ordering::Greater => Err(StepError::Fenced.into()),
+            Ordering::Less => {
+                // Nobody found it when this process began, so what it held was given back, and its
+                // chunks may be gone.
+                tracing::warn!(%upload_id, "redis had lost that an upload is live: it is over");
+                Ok(Loaded::Nothing)
+            }
+        }
     }
 
     /// `None`: it was announced and never made, or is over.

@@ -97,7 +97,10 @@ impl RedisStores {
     }
 
     /// An upload that ended and is swept is live no more.
-    async fn settle(&self, upload_id: &UploadId, ended_ms: u64) -> Result<(), RedisError> {
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn settle(&self, upload_id: &UploadId, ended_ms: u64) -> Result<(), RedisError> {
         let (store, member) = (upload_id.store(), upload_id.to_string());
         let ended = self.store_keys(store).ended;
         self.exceed(&ended, &["ZADD", &ended_ms.to_string(), &member]).await?;
