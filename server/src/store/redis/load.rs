@@ -89,6 +89,7 @@ impl RedisStores {
         if let [verdict] = answer.as_slice()
             && read::<String>(verdict.clone())? == "NOTHING"
         {
+            self.unname(&upload_id).await?;
             return Ok(None);
         }
         let [state, metadata]: [Value; 2] = obeyed(answer)?
@@ -101,6 +102,19 @@ impl RedisStores {
             return Ok(None);
         }
         Ok(Some(upload))
+    }
+
+    /// An upload that was announced and never made is nowhere any more. Made after this by a command
+    /// of a process that is gone, it is nobody's, and goes by its time to live.
+    async fn unname(&self, upload_id: &UploadId) -> Result<(), RedisError> {
+        let (store, member) = (upload_id.store(), upload_id.to_string());
+        let lists = [("SREM", keys::live(store)), ("ZREM", self.store_keys(store).made)];
+        for (command, key) in lists {
+            let mut remove = cmd(command);
+            remove.arg(&key).arg(&member);
+            self.run(&key, &remove).await?;
+        }
+        Ok(())
     }
 
     /// Members of the live set that are of this node and store.

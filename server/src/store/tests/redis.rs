@@ -244,3 +244,14 @@ fn an_open_upload_that_nobody_adopted_is_none() {
     let fenced = old.ask(async |stores| stores.load_one(record().upload_id, 9).await);
     assert!(matches!(fenced, Err(StoreError::Step(StepError::Fenced))), "{fenced:?}");
 }
+
+#[test]
+fn what_was_announced_and_never_made_is_named_nowhere_after_the_next_start() {
+    let old = RedisKept::empty();
+    old.ask(async |stores| stores.announce(&record()).await.unwrap());
+    assert_ne!(old.redis.ask(&["keys", "sluice:live:*"]), "");
+    let new = old.succeed();
+    assert_eq!(new.ask(async |stores| stores.load_open(STORE, WALL_MS).await.unwrap()), []);
+    assert_eq!(new.redis.ask(&["keys", "sluice:live:*"]), "");
+    assert_eq!(new.redis.ask(&["keys", "sluice:store:*"]), "");
+}
