@@ -106,7 +106,7 @@ impl Client {
             match deadline(self.within(), reading).await {
                 Err(Failed::Redirected(redirect)) => {
                     lent.give_back();
-                    (node, asking) = self.follow(&redirect, &node.host).await?;
+                    (node, asking) = self.follow(&redirect, &node.host)?;
                 }
                 ended => return self.settle(key, lent, ended).await,
             }

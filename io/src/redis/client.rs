@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use redis::{Cmd, Value, cmd};
 
 use super::{
@@ -18,7 +19,7 @@ use super::{
     slots::{self, Range},
     url::{RedisUrl, host_and_port},
 };
-use crate::reactor::timer;
+use crate::reactor::{task, timer};
 
 /// A command is sent on so often at most: a slot that moves twice meanwhile is rare.
 pub(super) const REDIRECTS_MAX: usize = 5;
@@ -143,15 +144,13 @@ impl Client {
 
     /// Runs a command on every master; each one's name and answer.
     ///
-    /// # Errors
-    /// [`RedisError`], of the first that has one.
-    pub async fn run_everywhere(&self, command: &Cmd) -> Result<Vec<(String, Value)>, RedisError> {
-        let mut answers = Vec::new();
-        for node in self.masters() {
-            let answer = self.run_on(&node, command, false).await.map_err(unredirected)?;
-            answers.push((format!("{}:{}", node.host, node.port), answer));
-        }
-        Ok(answers)
+    /// One that doesn't answer keeps none of the others from it.
+    pub async fn run_everywhere(&self, command: &Cmd) -> Vec<(String, Result<Value, RedisError>)> {
+        let asking = self.masters().into_iter().map(async |node| {
+            let answer = self.run_on(&node, command, false).await.map_err(unredirected);
+            (format!("{}:{}", node.host, node.port), answer)
+        });
+        join_all(asking).await
     }
 
     pub(super) fn within(&self) -> Duration {
@@ -198,18 +197,18 @@ impl Client {
             let redirect = match self.run_on(&node, command, asking).await {
                 Err(Failed::Redirected(redirect)) => redirect,
                 Err(Failed::Error(error)) if self.is_cluster() && error.unsettles() => {
-                    self.refresh().await;
+                    self.refresh_later();
                     return Err(error.into());
                 }
                 ended => return ended,
             };
-            (node, asking) = self.follow(&redirect, &node.host).await?;
+            (node, asking) = self.follow(&redirect, &node.host)?;
         }
         Err(sent_on_too_often().into())
     }
 
     /// Where `asked` sends a command on to, and whether that server must be asked to take it.
-    pub(super) async fn follow(
+    pub(super) fn follow(
         &self,
         redirect: &Redirect,
         asked: &str,
@@ -217,7 +216,7 @@ impl Client {
         let (Redirect::Moved(target) | Redirect::Ask(target)) = redirect;
         let (node, asking) = (self.named(target, asked)?, matches!(redirect, Redirect::Ask(_)));
         if !asking {
-            self.refresh().await;
+            self.refresh_later();
         }
         Ok((node, asking))
     }
@@ -267,6 +266,12 @@ impl Client {
             .entry((host.to_owned(), port))
             .or_insert_with(|| Rc::new(Node::new(host.to_owned(), port, Rc::clone(&self.0.login))));
         Rc::clone(node)
+    }
+
+    /// Has somebody learn who holds which slots; who asks doesn't wait for that.
+    pub(super) fn refresh_later(&self) {
+        let client = self.clone();
+        task::spawn_local(async move { client.refresh().await }).detach();
     }
 
     /// Asks whoever knows for the slots, unless that was just done.

@@ -103,13 +103,15 @@ impl Node {
         &self.reads
     }
 
-    /// A connection for one body; waits while too many have their turn.
+    /// A connection for one body; waits for a while where too many have their turn.
     pub(super) async fn lend(
         self: &Rc<Self>,
         turns: &Arc<Semaphore>,
         within: Duration,
     ) -> Result<Lent, RedisError> {
-        let turn = turns.acquire_arc().await;
+        let within_ms = within.as_millis() as u64;
+        let turn = timer::deadline(turns.acquire_arc(), within).await;
+        let turn = turn.map_err(|_| RedisError::Deadline { within_ms })?;
         let connection = match self.idle() {
             Some(connection) => connection,
             None => self.open_raw(within).await?,

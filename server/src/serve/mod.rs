@@ -51,14 +51,14 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 pub use self::recovery::StateError;
 use self::{
     process::Process,
-    redis::{Beginning, Found, Owned, Owner, RedisAccess},
+    redis::{Owned, RedisAccess},
     service::{AddServices, Generated},
     shard::{Common, Seed},
     stores::{LocalStores, StoresAccess},
 };
 use crate::{
     admin::ServerFacts,
-    config::{self, Config, Durability, Layer as _},
+    config::{Config, Durability, Layer as _},
     doctor, metadata,
     placement::{Placement, STORES_DEFAULT},
 };
@@ -246,7 +246,7 @@ fn open_state(
     let spool = config.layers.spool;
     let (redis, owned) = match &config.redis {
         Some(settings) => {
-            let (redis, owned) = begin_redis(directory, config, settings, process)?;
+            let (redis, owned) = redis::begin(directory, config, settings, process)?;
             (Some(redis), owned)
         }
         None => (None, None),
@@ -264,26 +264,6 @@ fn open_state(
         Ok(uploads)
     })?;
     Ok(Opened { stores: StoresAccess::Local(stores), metadata, redis, loaded })
-}
-
-fn begin_redis(
-    directory: &DataDirectory,
-    config: &Config,
-    settings: &config::Redis,
-    process: &Arc<Process>,
-) -> Result<(RedisAccess, Option<Owned>), StateError> {
-    let identity = directory.identity();
-    let epoch = directory.begin_epoch().map_err(StateError::Epoch)?;
-    let settings = settings.client(identity.node);
-    let token = u64::from_be_bytes(service::random());
-    let owner = Owner { identity, token, epoch_min: epoch };
-    let beginning = Beginning {
-        settings: settings.clone(),
-        durability: config.layers.durability,
-        owner: config.layers.is_coordinated().then_some(owner),
-    };
-    let Found { memory_bytes, owned } = redis::begin(beginning, config.cpus[0], process)?;
-    Ok((RedisAccess { settings, epoch, memory_bytes }, owned))
 }
 
 /// What health is told of: the server as a whole, and each service of the contract.

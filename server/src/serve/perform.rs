@@ -36,7 +36,7 @@ use crate::{
     boundary::boundary,
     metadata,
     metrics::{End, ShardMetrics, Stage, Work},
-    store::{Loaded, StepError, StoreError, redis::RedisStores},
+    store::{Loaded, StoreError},
 };
 
 /// Does what a shard wants done. Clones share it.
@@ -208,38 +208,11 @@ impl Performer {
     ) -> Result<(), StoreError> {
         let Inner { stores, shard, .. } = &*self.0;
         let end = steps.iter().find_map(end_of);
-        let expire_ms = shard.borrow().record(&upload_id).map_or(wall_ms, |known| known.expire_ms);
-        match stores {
-            Stores::Local(stores) => {
-                stores.take_steps(upload_id, first_rev, wall_ms, steps).await?;
-            }
-            Stores::Redis(stores) => {
-                let take = || stores.take_steps(upload_id, first_rev, wall_ms, expire_ms, &steps);
-                match take().await {
-                    Err(StoreError::Step(StepError::Gap { .. })) => {
-                        self.restore(stores, &upload_id, wall_ms).await?;
-                        take().await?;
-                    }
-                    taken => taken?,
-                }
-            }
-        }
+        stores.record(shard, upload_id, first_rev, wall_ms, steps).await?;
         if let Some((end, integrity)) = end {
             self.count_end(&upload_id, end, integrity, wall_ms);
         }
         Ok(())
-    }
-
-    /// Redis has less of an upload than it had acknowledged: all of it is written again.
-    async fn restore(
-        &self,
-        stores: &RedisStores,
-        upload_id: &UploadId,
-        wall_ms: u64,
-    ) -> Result<(), StoreError> {
-        let stored = self.0.shard.borrow().stored(upload_id).cloned();
-        let stored = stored.expect("an upload is kept while steps of it are taken");
-        stores.restore(&stored, wall_ms).await
     }
 
     fn count_end(&self, upload_id: &UploadId, end: End, integrity: bool, wall_ms: u64) {

@@ -1,6 +1,6 @@
 //! The stores of this node: a local database each, or Redis.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
 use futures_lite::future::block_on;
 use sluice_io::{
@@ -9,10 +9,13 @@ use sluice_io::{
     sqlite::{Database, DatabaseError, Durability},
 };
 use sluice_proto::ids::{StoreId, UploadId};
-use sluice_shard::record::{StoredUpload, Transition};
+use sluice_shard::{
+    Shard,
+    record::{StoredUpload, Transition},
+};
 
 use crate::store::{
-    Filter, Loaded, Room, StoreError, Stretch,
+    Filter, Loaded, Room, StepError, StoreError, Stretch,
     local::{self, Fence},
     redis::{Lease, RedisStores},
 };
@@ -45,6 +48,34 @@ pub(crate) enum Stores {
 }
 
 impl Stores {
+    /// Takes steps of one upload, all or none. What Redis has lost of the upload is written again
+    /// before, as the shard has it.
+    pub(crate) async fn record(
+        &self,
+        shard: &RefCell<Shard>,
+        upload_id: UploadId,
+        first_rev: u64,
+        wall_ms: u64,
+        steps: Vec<Transition>,
+    ) -> Result<(), StoreError> {
+        let stores = match self {
+            Self::Local(stores) => {
+                return Ok(stores.take_steps(upload_id, first_rev, wall_ms, steps).await?);
+            }
+            Self::Redis(stores) => stores,
+        };
+        let expire_ms = shard.borrow().record(&upload_id).map_or(wall_ms, |known| known.expire_ms);
+        let take = || stores.take_steps(upload_id, first_rev, wall_ms, expire_ms, &steps);
+        match take().await {
+            Err(StoreError::Step(StepError::Gap { .. })) => {}
+            taken => return taken,
+        }
+        let stored = shard.borrow().stored(&upload_id).cloned();
+        let stored = stored.expect("an upload is kept while steps of it are taken");
+        stores.restore(&stored, wall_ms).await?;
+        take().await
+    }
+
     /// What the upload's store holds of it.
     pub(crate) async fn load(
         &self,

@@ -6,16 +6,17 @@ use std::{
 };
 
 use sluice_io::{
-    disk::Identity,
+    disk::{DataDirectory, Identity},
     reactor::{executor::Executors, timer},
     redis::{Client, RedisError, Settings},
 };
 use sluice_proto::ids::StoreId;
 use sluice_shard::record::StoredUpload;
 
+use super::RedisAccess;
 use crate::{
-    config::Durability,
-    serve::{clock, process::Process, recovery::StateError},
+    config::{self, Config, Durability},
+    serve::{clock, process::Process, recovery::StateError, service},
     store::{
         StepError, StoreError,
         redis::{
@@ -32,27 +33,27 @@ const SAY_EVERY: u32 = 5;
 
 /// What a start needs to know.
 #[derive(Clone)]
-pub(in crate::serve) struct Beginning {
-    pub(in crate::serve) settings: Settings,
-    pub(in crate::serve) durability: Durability,
+struct Beginning {
+    settings: Settings,
+    durability: Durability,
     /// Who begins, where what is known of uploads lies in Redis.
-    pub(in crate::serve) owner: Option<Owner>,
+    owner: Option<Owner>,
 }
 
 /// A node's process.
 #[derive(Clone, Copy)]
-pub(in crate::serve) struct Owner {
-    pub(in crate::serve) identity: Identity,
+struct Owner {
+    identity: Identity,
     /// Told this process from all others that run as this node.
-    pub(in crate::serve) token: u64,
-    pub(in crate::serve) epoch_min: u64,
+    token: u64,
+    epoch_min: u64,
 }
 
 /// What it finds.
-pub(in crate::serve) struct Found {
+struct Found {
     /// Memory that all servers together may use; `None` where there is no limit.
-    pub(in crate::serve) memory_bytes: Option<u64>,
-    pub(in crate::serve) owned: Option<Owned>,
+    memory_bytes: Option<u64>,
+    owned: Option<Owned>,
 }
 
 /// What an owner finds.
@@ -62,20 +63,39 @@ pub(in crate::serve) struct Owned {
     pub(in crate::serve) uploads: Vec<Vec<StoredUpload>>,
 }
 
-/// Begins, on an executor that ends with it. Waits for a Redis that can't be reached.
+/// Begins, on an executor that ends with it. Waits for a Redis that can't be reached. What an owner
+/// finds is there where what is known of uploads lies in Redis.
 pub(in crate::serve) fn begin(
-    beginning: Beginning,
-    cpu: usize,
+    directory: &DataDirectory,
+    config: &Config,
+    redis: &config::Redis,
     process: &Arc<Process>,
-) -> Result<Found, StateError> {
+) -> Result<(RedisAccess, Option<Owned>), StateError> {
+    let identity = directory.identity();
+    let epoch = directory.begin_epoch().map_err(StateError::Epoch)?;
+    let settings = redis.client(identity.node);
+    let token = u64::from_be_bytes(service::random());
+    let owner = Owner { identity, token, epoch_min: epoch };
+    let beginning = Beginning {
+        settings: settings.clone(),
+        durability: config.layers.durability,
+        owner: config.layers.is_coordinated().then_some(owner),
+    };
+    let Found { memory_bytes, owned } = on_executor(beginning, config.cpus[0])?;
+    for _ in owned.iter().flat_map(|owned| &owned.uploads) {
+        process.store_loaded();
+    }
+    Ok((RedisAccess { settings, epoch, memory_bytes }, owned))
+}
+
+fn on_executor(beginning: Beginning, cpu: usize) -> Result<Found, StateError> {
     let (tell, told) = mpsc::channel();
-    let process = Arc::clone(process);
     let executors = Executors::spawn(&[cpu], move |_, pacer| {
-        let (beginning, process, tell) = (beginning.clone(), Arc::clone(&process), tell.clone());
+        let (beginning, tell) = (beginning.clone(), tell.clone());
         async move {
             let _busy = pacer.begin();
             // Who asked waits for it.
-            drop(tell.send(beginning.run(&process).await));
+            drop(tell.send(beginning.run().await));
         }
     })?;
     executors.join()?;
@@ -83,42 +103,40 @@ pub(in crate::serve) fn begin(
 }
 
 impl Beginning {
-    async fn run(self, process: &Process) -> Result<Found, StateError> {
+    /// Tries until it goes well, or never will.
+    async fn run(self) -> Result<Found, StateError> {
         let client = Client::new(self.settings.clone());
-        let memory_bytes = self.reach(&client).await?;
-        let owned = match self.owner {
-            Some(owner) => Some(owner.load(client, process).await?),
-            None => None,
-        };
-        Ok(Found { memory_bytes, owned })
-    }
-    /// Waits until Redis answers, and looks whether it may be trusted; its memory.
-    async fn reach(&self, client: &Client) -> Result<Option<u64>, StateError> {
         for tries in 0.. {
-            let tried = async {
-                client.connect().await?;
-                fitness::check(client, self.durability).await
-            };
-            let error = match tried.await {
-                Ok(memory_bytes) => return Ok(memory_bytes),
-                Err(CheckError::Unfit(unfit)) => return Err(unfit.into()),
-                Err(CheckError::Redis(error)) if is_final(&error) => {
-                    return Err(StoreError::from(error).into());
-                }
-                Err(CheckError::Redis(error)) => error,
+            let error = match self.try_once(&client).await {
+                Err(StateError::Store(StoreError::Redis(error))) if !is_final(&error) => error,
+                ended => return ended,
             };
             if tries % SAY_EVERY == 0 {
                 tracing::warn!(%error, "waiting for redis");
             }
             timer::sleep(PAUSE).await;
         }
-        unreachable!("it is tried until it goes well")
+        unreachable!("it is tried until it ends")
+    }
+
+    async fn try_once(&self, client: &Client) -> Result<Found, StateError> {
+        client.connect().await.map_err(StoreError::from)?;
+        let memory_bytes = match fitness::check(client, self.durability).await {
+            Ok(memory_bytes) => memory_bytes,
+            Err(CheckError::Unfit(unfit)) => return Err(unfit.into()),
+            Err(CheckError::Redis(error)) => return Err(StoreError::from(error).into()),
+        };
+        let owned = match self.owner {
+            Some(owner) => Some(owner.load(client.clone()).await?),
+            None => None,
+        };
+        Ok(Found { memory_bytes, owned })
     }
 }
 
 impl Owner {
     /// Takes the lease, and reads all uploads.
-    async fn load(self, client: Client, process: &Process) -> Result<Owned, StateError> {
+    async fn load(self, client: Client) -> Result<Owned, StateError> {
         let Identity { node, stores } = self.identity;
         let lease = Lease::take(&client, node, self.token, self.epoch_min).await;
         let lease = lease.map_err(StoreError::from)?;
@@ -126,7 +144,6 @@ impl Owner {
         let mut uploads = Vec::new();
         for store in (0..stores).map(StoreId) {
             uploads.push(found.load_open(store, clock::wall_ms()).await?);
-            process.store_loaded();
         }
         // Reading may have taken long, and shards renew it only once they run.
         match lease.renew(found.client()).await.map_err(StoreError::from)? {

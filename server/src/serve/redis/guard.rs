@@ -9,7 +9,7 @@ use std::{
 
 use sluice_io::{
     reactor::timer,
-    redis::{Client, RedisError, cmd, read},
+    redis::{Client, cmd, read},
 };
 use sluice_proto::ids::UploadId;
 use sluice_shard::{Event, Shard, record::UploadRecord};
@@ -98,15 +98,15 @@ impl Guard {
         let (mut connects, mut kept_ms) = (self.client.connects(), timer::now_ms());
         let mut admits = true;
         loop {
-            let seen = look(&self.client).await.ok();
-            self.health.0.set(seen.unwrap_or(Seen { is_up: false, ..self.health.seen() }));
-            if let Some(seen) = seen.filter(|seen| seen.admits != admits) {
+            let seen = look(&self.client).await;
+            self.health.0.set(seen);
+            if seen.admits != admits {
                 admits = seen.admits;
                 self.switch.post_here(Event::SpoolRoom { admits });
             }
             // Whoever lost a connection may have lost more.
             let now = self.client.connects();
-            if seen.is_some() && now != connects && self.audit().await {
+            if now != connects && self.audit().await {
                 connects = now;
             }
             if timer::now_ms() > kept_ms + KEEP_EVERY_MS && self.keep().await {
@@ -196,12 +196,16 @@ impl Guard {
     }
 }
 
-async fn look(client: &Client) -> Result<Seen, RedisError> {
+/// Of those that answer; the others take no body by themselves.
+async fn look(client: &Client) -> Seen {
     let mut info = cmd("INFO");
     info.arg("memory");
     let mut all = Seen { is_up: true, admits: true, ..Seen::default() };
-    for (_, info) in client.run_everywhere(&info).await? {
-        let info: String = read(info)?;
+    for (_, info) in client.run_everywhere(&info).await {
+        let Ok(info) = info.and_then(read::<String>) else {
+            all.is_up = false;
+            continue;
+        };
         let bytes = |name| figure::<u64>(&info, name).unwrap_or(0);
         let (used_bytes, limit_bytes) = (bytes("used_memory"), bytes("maxmemory"));
         all.used_bytes += used_bytes;
@@ -209,5 +213,5 @@ async fn look(client: &Client) -> Result<Seen, RedisError> {
         // What is recorded and freed needs the rest.
         all.admits &= limit_bytes == 0 || used_bytes <= limit_bytes / 100 * ADMITS_PERCENT;
     }
-    Ok(all)
+    all
 }

@@ -6,7 +6,7 @@ mod spool;
 
 use sluice_io::redis::{Client, Settings};
 
-pub(super) use boot::{Beginning, Found, Owned, Owner, begin};
+pub(super) use boot::{Owned, begin};
 pub(super) use guard::{Guard, RedisHealth, hold_lease};
 pub(super) use spool::{BodyName, RedisSpool};
 

@@ -97,11 +97,11 @@ pub(crate) async fn check(
     let mut ask = cmd("CONFIG");
     ask.arg("GET").arg("appendfsync");
     // Whoever may not read settings gets none.
-    let fsync = client.run_everywhere(&ask).await.unwrap_or_default();
+    let fsync = client.run_everywhere(&ask).await;
     let mut memory_bytes = Some(0);
-    for (nth, (server, info)) in client.run_everywhere(&info).await?.into_iter().enumerate() {
-        let fsync = fsync.get(nth).and_then(|(_, answer)| second_word(answer.clone()));
-        let facts = Facts::read(&read::<String>(info)?, fsync);
+    for (nth, (server, info)) in client.run_everywhere(&info).await.into_iter().enumerate() {
+        let fsync = fsync.get(nth).and_then(|(_, answer)| second_word(answer.clone().ok()?));
+        let facts = Facts::read(&read::<String>(info?)?, fsync);
         let facts = facts.ok_or_else(|| RedisError::Answer("INFO".to_owned()))?;
         if let Some(problem) = facts.problem(durability) {
             return Err(RedisUnfit { server, problem }.into());

@@ -164,23 +164,27 @@ impl RedisStores {
         Ok(chunks)
     }
 
-    /// Hands all of a large key over, in steps. What is changed meanwhile may come twice.
+    /// Hands all of a large key over, in steps. What is changed meanwhile may come twice, and all does
+    /// where another server has answered: a cursor is good for the one that gave it.
     async fn scan<T: sluice_io::redis::FromRedisValue>(
         &self,
         command: &str,
         key: &str,
         mut take: impl FnMut(T) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let mut cursor = "0".to_owned();
+        let (mut cursor, mut connects) = ("0".to_owned(), self.client().connects());
         loop {
             let mut scan = cmd(command);
             scan.arg(key).arg(&cursor).arg("COUNT").arg(SCAN_COUNT);
             let (next, some): (String, T) = read(self.run(key, &scan).await?)?;
             take(some)?;
-            if next == "0" {
-                return Ok(());
-            }
-            cursor = next;
+            let now = self.client().connects();
+            cursor = match (now == connects, next.as_str()) {
+                (true, "0") => return Ok(()),
+                (true, _) => next,
+                (false, _) => "0".to_owned(),
+            };
+            connects = now;
         }
     }
 
