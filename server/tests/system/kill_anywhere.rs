@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::harness::{Kind, Options, Outcome, Pace, Random, Server, audit, seed, work};
+use crate::harness::{Options, Pace, Random, Server, audit, seed, work_until};
 
 const KILLS: u64 = 50;
 const UPLOADS_AT_ONCE: u64 = 8;
@@ -21,7 +21,7 @@ fn fifty_kills_under_eight_parallel_uploads_lose_nothing() {
     let uploaders: Vec<_> = (0..UPLOADS_AT_ONCE)
         .map(|number| {
             let (address, stop) = (server.address(), stop.clone());
-            thread::spawn(move || upload_until(&stop, &address, seed ^ (number << 32)))
+            thread::spawn(move || work_until(&stop, &address, seed ^ (number << 32), PACE))
         })
         .collect();
     for _ in 0..KILLS {
@@ -42,16 +42,4 @@ fn fifty_kills_under_eight_parallel_uploads_lose_nothing() {
     }
     println!("{} uploads through {KILLS} kills", outcomes.len());
     audit(server, &outcomes);
-}
-
-fn upload_until(stop: &AtomicBool, address: &str, first_seed: u64) -> Vec<Outcome> {
-    let mut outcomes = Vec::new();
-    for seed in first_seed.. {
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-        let kind = Kind::ALL[(seed % Kind::ALL.len() as u64) as usize];
-        outcomes.push(work(kind, address, seed, PACE));
-    }
-    outcomes
 }

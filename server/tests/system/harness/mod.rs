@@ -24,4 +24,4 @@ pub use tools::{
     GRPCURL, PYTHON, hex, make_stubs, root, runtime, sha256, sluice, test_tools, text, tool,
 };
 pub use upload_loop::{CHUNK_BYTES, FILE_BYTES, UploadLoop, file_to_send, python_loop};
-pub use workload::{Ended, Kind, Outcome, Pace, work};
+pub use workload::{Ended, Kind, Outcome, Pace, work, work_until};

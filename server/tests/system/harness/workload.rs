@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -70,6 +71,19 @@ pub enum Ended {
 pub fn work(kind: Kind, address: &str, seed: u64, pace: Pace) -> Outcome {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(run(kind, address, seed, pace))
+}
+
+/// Uploads of all kinds, one after the other, until it is told to stop.
+pub fn work_until(stop: &AtomicBool, address: &str, first_seed: u64, pace: Pace) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    for seed in first_seed.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let kind = Kind::ALL[(seed % Kind::ALL.len() as u64) as usize];
+        outcomes.push(work(kind, address, seed, pace));
+    }
+    outcomes
 }
 
 async fn run(kind: Kind, address: &str, seed: u64, pace: Pace) -> Outcome {

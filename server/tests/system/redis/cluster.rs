@@ -12,7 +12,7 @@ use std::{
 use sluice_test_servers::{RedisCluster, RedisOptions};
 
 use super::{audit_all, options};
-use crate::harness::{Kind, Pace, Server, work};
+use crate::harness::{Pace, Server, work_until};
 
 const CALM: Duration = Duration::from_millis(500);
 const FAILOVER: Duration = Duration::from_secs(4);
@@ -26,17 +26,7 @@ fn a_master_dies_amid_uploads() {
     let uploaders: Vec<_> = (0..4_u64)
         .map(|number| {
             let (address, stop) = (server.address(), Arc::clone(&stop));
-            thread::spawn(move || {
-                let mut outcomes = Vec::new();
-                for seed in number << 32.. {
-                    if stop.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    let kind = Kind::ALL[((seed + number) % Kind::ALL.len() as u64) as usize];
-                    outcomes.push(work(kind, &address, seed, PACE));
-                }
-                outcomes
-            })
+            thread::spawn(move || work_until(&stop, &address, number << 32 | number, PACE))
         })
         .collect();
     thread::sleep(CALM);

@@ -14,26 +14,13 @@ use sluice_proto::error::Reason;
 use sluice_test_servers::{Redis, RedisOptions};
 
 use super::{audit_all, options, start};
-use crate::harness::{Calls, Kind, Outcome, Pace, Server, chunk, eventually, get, runtime, work};
+use crate::harness::{Calls, Pace, Server, chunk, eventually, get, runtime, work_until};
 
 const UPLOADS_AT_ONCE: u64 = 4;
 const PACE: Pace = Pace(Duration::from_millis(10));
 /// Long enough that every upload runs into it.
 const OUTAGE: Duration = Duration::from_millis(1_500);
 const CALM: Duration = Duration::from_millis(400);
-
-/// Uploads of all kinds, one after the other, until it is told to stop.
-fn upload_until(stop: &AtomicBool, address: &str, first_seed: u64) -> Vec<Outcome> {
-    let mut outcomes = Vec::new();
-    for seed in first_seed.. {
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-        let kind = Kind::ALL[(seed % Kind::ALL.len() as u64) as usize];
-        outcomes.push(work(kind, address, seed, PACE));
-    }
-    outcomes
-}
 
 /// Has something happen to Redis while uploads run.
 fn through(options_of_redis: RedisOptions, happen: impl FnOnce(&mut Redis, &mut Server)) {
@@ -43,7 +30,7 @@ fn through(options_of_redis: RedisOptions, happen: impl FnOnce(&mut Redis, &mut 
     let uploaders: Vec<_> = (0..UPLOADS_AT_ONCE)
         .map(|number| {
             let (address, stop) = (server.address(), Arc::clone(&stop));
-            thread::spawn(move || upload_until(&stop, &address, number << 32 | number))
+            thread::spawn(move || work_until(&stop, &address, number << 32 | number, PACE))
         })
         .collect();
     thread::sleep(CALM);
