@@ -17,6 +17,7 @@ use super::{
     node::Node,
     script::Script,
     slots::{self, Range},
+    tls::Tls,
     url::{RedisUrl, host_and_port},
 };
 use crate::reactor::{task, timer};
@@ -34,6 +35,8 @@ const ASKING_MS: u64 = 1_000;
 pub struct Settings {
     /// Where it is.
     pub url: RedisUrl,
+    /// How TLS is spoken, if the URL says that it is.
+    pub tls: Option<Tls>,
     /// What connections are called in `CLIENT LIST`.
     pub client_name: String,
     /// A command is given up after this.
@@ -45,6 +48,8 @@ pub(super) struct Login {
     pub(super) user: String,
     pub(super) password: String,
     pub(super) client_name: String,
+    /// Without, bytes go as they are.
+    pub(super) tls: Option<Tls>,
     pub(super) connects: Cell<u64>,
 }
 
@@ -74,10 +79,14 @@ struct Inner {
 
 impl Client {
     /// Doesn't connect yet.
+    ///
+    /// # Panics
+    /// When the URL wants TLS and there is none, or the other way round.
     pub fn new(settings: Settings) -> Self {
-        let Settings { url: RedisUrl { user, password, hosts, .. }, client_name, within } =
-            settings;
-        let login = Login { user, password, client_name, connects: Cell::default() };
+        let Settings { url, tls, client_name, within } = settings;
+        assert_eq!(url.tls, tls.is_some(), "what is to be secret isn't sent as it is");
+        let RedisUrl { user, password, hosts, .. } = url;
+        let login = Login { user, password, client_name, tls, connects: Cell::default() };
         Self(Rc::new(Inner {
             login: Rc::new(login),
             within,

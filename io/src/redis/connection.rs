@@ -12,10 +12,7 @@ use super::{
     error::{Failed, RedisError},
     socket::Socket,
 };
-use crate::reactor::{
-    net::Stream,
-    task::{self, CancelOnDrop},
-};
+use crate::reactor::task::{self, CancelOnDrop};
 
 /// Commands that wait for their turn to be written; more wait with who sends them.
 const WAITING_MAX: usize = 1024;
@@ -27,20 +24,19 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects within `within`, which only bounds the TCP handshake: the caller has the deadline
-    /// for all of it.
+    /// Connects to `host` at `address`; `within` as for [`Socket::connect`].
     pub(super) async fn open(
+        host: &str,
         address: SocketAddr,
         login: &Login,
         within: Duration,
     ) -> Result<Self, RedisError> {
-        let refused = |problem| RedisError::connection(address, problem);
-        let stream = Stream::connect(address, within).await.map_err(refused)?;
+        let socket = Socket::connect(address, host, login.tls.as_ref(), within).await?;
         // Without a time of its own: that would start a thread beside the executors.
         let config = AsyncConnectionConfig::new()
             .set_response_timeout(None)
             .set_pipeline_buffer_size(WAITING_MAX);
-        let (info, socket) = (login.info(), Socket::new(stream));
+        let info = login.info();
         let opened = MultiplexedConnection::new_with_config(&info, socket, config);
         let (handle, driver) = opened.await.map_err(unredirected)?;
         let driver = task::spawn_local(driver).cancel_on_drop();

@@ -1,8 +1,10 @@
 //! Why a command came to nothing.
 
-use std::net::SocketAddr;
+use std::{error::Error as _, io, net::SocketAddr, sync::Arc};
 
 use redis::{ErrorKind, ServerErrorKind};
+
+use super::tls;
 
 /// Why a command came to nothing. Except for [`RedisError::Server`] it may have been done or not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -10,6 +12,9 @@ pub enum RedisError {
     /// There is no connection, or it broke.
     #[error("no connection: {0}")]
     Connection(String),
+    /// One side doesn't trust the other, or doesn't understand it: no time mends that.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// A host name that nobody knows.
     #[error("host {host}: {problem}")]
     Host {
@@ -53,7 +58,7 @@ impl RedisError {
     /// Whether a connection on which this happened must not be used again.
     pub(super) fn breaks(&self) -> bool {
         match self {
-            Self::Connection(_) | Self::Deadline { .. } | Self::Answer(_) => true,
+            Self::Connection(_) | Self::Tls(_) | Self::Deadline { .. } | Self::Answer(_) => true,
             // A replica now: behind the same name there may be a new master.
             Self::NotNow { code, .. } => code == "READONLY",
             Self::Host { .. } | Self::Full(_) | Self::Server { .. } => false,
@@ -63,14 +68,15 @@ impl RedisError {
     /// Whether the slots may lie elsewhere now.
     pub(super) fn unsettles(&self) -> bool {
         match self {
-            Self::Connection(_) | Self::Deadline { .. } | Self::Host { .. } => true,
+            Self::Connection(_) | Self::Tls(_) | Self::Deadline { .. } | Self::Host { .. } => true,
             Self::NotNow { code, .. } => code != "BUSY",
             Self::Full(_) | Self::Server { .. } | Self::Answer(_) => false,
         }
     }
 
-    pub(super) fn connection(address: SocketAddr, problem: impl ToString) -> Self {
-        Self::Connection(format!("{address}: {}", problem.to_string()))
+    pub(super) fn connection(address: SocketAddr, error: &io::Error) -> Self {
+        let text = format!("{address}: {error}");
+        if tls::objection(error).is_some() { Self::Tls(text) } else { Self::Connection(text) }
     }
 }
 
@@ -121,9 +127,18 @@ impl From<redis::RedisError> for Failed {
             (ErrorKind::AuthenticationFailed, _) => {
                 RedisError::Server { code: "WRONGPASS".to_owned(), message: error.to_string() }
             }
+            _ if is_objection(&error) => RedisError::Tls(error.to_string()),
             _ => RedisError::Connection(error.to_string()),
         })
     }
+}
+
+/// Whether it is what TLS says, below the crate's layers.
+fn is_objection(error: &redis::RedisError) -> bool {
+    type Shared = Arc<dyn std::error::Error + Send + Sync>;
+    let cause = error.source().and_then(|source| source.downcast_ref::<Shared>());
+    let cause = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| tls::objection(cause).is_some())
 }
 
 fn is_passing(kind: ServerErrorKind) -> bool {

@@ -1,6 +1,7 @@
 //! Redis: one server, or a cluster of them.
 //!
-//! The crate `redis` speaks the protocol, over this executor's sockets. A [`Client`] has one
+//! The crate `redis` speaks the protocol, over this executor's sockets, with TLS between if the URL
+//! says so. A [`Client`] has one
 //! connection to each server, on which commands are pipelined, and some for bodies, which are sent
 //! from where they lie; each command has a deadline. One
 //! that got no answer in time takes its connection with it, so that nobody else gets its reply.
@@ -15,6 +16,7 @@ mod raw;
 mod script;
 mod slots;
 mod socket;
+mod tls;
 mod url;
 
 pub use body::Put;
@@ -23,6 +25,7 @@ pub use error::RedisError;
 pub use redis::{Cmd, FromRedisValue, Value, cmd};
 pub use script::Script;
 pub use slots::slot_of;
+pub use tls::{ClientFiles, Tls, TlsError, TlsFile, TlsFiles};
 pub use url::{RedisUrl, UrlError};
 
 /// Reads an answer.

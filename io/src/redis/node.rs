@@ -137,7 +137,7 @@ impl Node {
         let opening = async {
             let mut last = None;
             for address in self.addresses().await? {
-                match RawConnection::open(address, &self.login, within).await {
+                match RawConnection::open(&self.host, address, &self.login, within).await {
                     Ok(connection) => return Ok(connection),
                     Err(failed) => last = Some(unredirected(failed)),
                 }
@@ -186,7 +186,7 @@ impl Node {
     async fn open(&self, within: Duration) -> Result<Connection, RedisError> {
         let mut last = None;
         for address in self.addresses().await? {
-            match Connection::open(address, &self.login, within).await {
+            match Connection::open(&self.host, address, &self.login, within).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => last = Some(error),
             }

@@ -6,17 +6,19 @@ use std::{
     future::poll_fn,
     io::{self, IoSlice},
     net::SocketAddr,
+    pin::Pin,
     time::Duration,
 };
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use redis::{Cmd, Value, cmd, parse_redis_value};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use super::{
     client::Login,
     error::{Failed, RedisError},
+    socket::Socket,
 };
-use crate::reactor::net::Stream;
 
 /// Answers but bodies are shorter.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -24,20 +26,21 @@ const READ_BYTES: usize = 4 << 10;
 
 /// A connection, logged in.
 pub(super) struct RawConnection {
-    stream: Stream,
+    socket: Socket,
+    peer: SocketAddr,
     /// Received, and not looked at yet.
     received: BytesMut,
 }
 
 impl RawConnection {
     pub(super) async fn open(
+        host: &str,
         address: SocketAddr,
         login: &Login,
         within: Duration,
     ) -> Result<Self, Failed> {
-        let refused = |error: io::Error| RedisError::connection(address, error);
-        let stream = Stream::connect(address, within).await.map_err(refused)?;
-        let mut connection = Self { stream, received: BytesMut::new() };
+        let socket = Socket::connect(address, host, login.tls.as_ref(), within).await?;
+        let mut connection = Self { socket, peer: address, received: BytesMut::new() };
         if !login.password.is_empty() {
             let mut auth = cmd("AUTH");
             if !login.user.is_empty() {
@@ -70,13 +73,16 @@ impl RawConnection {
     ) -> Result<(), RedisError> {
         while !head.is_empty() || !body.is_empty() {
             let slices = [IoSlice::new(head), IoSlice::new(body)];
-            let writing = poll_fn(|cx| self.stream.poll_write_vectored(cx, &slices));
+            let socket = &mut self.socket;
+            let writing = poll_fn(|cx| Pin::new(&mut *socket).poll_write_vectored(cx, &slices));
             let written = writing.await.map_err(|error| self.broken(&error))?;
             let of_head = written.min(head.len());
             head = &head[of_head..];
             body = &body[written - of_head..];
         }
-        Ok(())
+        let socket = &mut self.socket;
+        let flushed = poll_fn(|cx| Pin::new(&mut *socket).poll_flush(cx)).await;
+        flushed.map_err(|error| self.broken(&error))
     }
 
     /// The next answer, which is no body.
@@ -137,19 +143,20 @@ impl RawConnection {
             let before = self.received.len();
             let room = (bytes - before).max(READ_BYTES);
             self.received.resize(before + room, 0);
-            let (stream, buffer) = (&mut self.stream, &mut self.received[before..]);
-            let read = poll_fn(|cx| stream.poll_read(cx, buffer)).await;
-            self.received.truncate(before + *read.as_ref().unwrap_or(&0));
-            match read {
-                Ok(0) => return Err(self.broken(&io::ErrorKind::UnexpectedEof.into())),
-                Ok(_) => {}
-                Err(error) => return Err(self.broken(&error)),
+            let socket = &mut self.socket;
+            let mut buffer = ReadBuf::new(&mut self.received[before..]);
+            let ended = poll_fn(|cx| Pin::new(&mut *socket).poll_read(cx, &mut buffer)).await;
+            let read = buffer.filled().len();
+            self.received.truncate(before + read);
+            ended.map_err(|error| self.broken(&error))?;
+            if read == 0 {
+                return Err(self.broken(&io::ErrorKind::UnexpectedEof.into()));
             }
         }
         Ok(())
     }
 
     fn broken(&self, error: &io::Error) -> RedisError {
-        RedisError::connection(self.stream.peer_addr(), error)
+        RedisError::connection(self.peer, error)
     }
 }

@@ -5,10 +5,12 @@
 
 #![expect(clippy::disallowed_methods, reason = "waiting for another process needs a clock")]
 
+mod authority;
 pub mod ports;
 mod process;
 mod redis;
 mod redis_cluster;
 
-pub use redis::{Options as RedisOptions, Redis};
+pub use authority::{Authority, Issued};
+pub use redis::{Options as RedisOptions, Redis, Tls as RedisTls};
 pub use redis_cluster::RedisCluster;

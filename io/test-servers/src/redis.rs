@@ -5,11 +5,12 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::Command,
+    sync::Arc,
 };
 
 use tempfile::TempDir;
 
-use crate::{ports, process::Process};
+use crate::{Authority, Issued, ports, process::Process};
 
 /// How a Redis is started.
 #[derive(Clone, Debug)]
@@ -26,6 +27,40 @@ pub struct Options {
     pub password: &'static str,
     /// Further lines of its settings file.
     pub settings: String,
+    /// How it speaks TLS, and then nothing else; `None`: it doesn't.
+    pub tls: Option<Tls>,
+}
+
+/// How a Redis speaks TLS.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Who signs its certificate, and those that it lets in.
+    pub authority: Arc<Authority>,
+    /// What it shows.
+    pub shows: Issued,
+    /// Whether clients must have a certificate, too.
+    pub asks_clients: bool,
+}
+
+impl Tls {
+    /// With a certificate for `names` of an authority of its own.
+    pub fn new(names: &str) -> Self {
+        let authority = Arc::new(Authority::new());
+        let shows = authority.issue("redis", names);
+        Self { authority, shows, asks_clients: false }
+    }
+
+    /// Lines of a settings file.
+    fn settings(&self, port: u16) -> String {
+        let asks = if self.asks_clients { "yes" } else { "no" };
+        format!(
+            "port 0\ntls-port {port}\ntls-ca-cert-file {}\ntls-cert-file {}\ntls-key-file {}\n\
+             tls-auth-clients {asks}\ntls-replication yes\n",
+            self.authority.file().display(),
+            self.shows.certificate.display(),
+            self.shows.key.display(),
+        )
+    }
 }
 
 impl Default for Options {
@@ -37,6 +72,7 @@ impl Default for Options {
             policy: "noeviction",
             password: "",
             settings: String::new(),
+            tls: None,
         }
     }
 }
@@ -68,9 +104,10 @@ impl Redis {
 
     /// As a server's settings name it.
     pub fn url(&self) -> String {
+        let scheme = if self.options.tls.is_some() { "rediss" } else { "redis" };
         match self.options.password {
-            "" => format!("redis://{}", self.address()),
-            password => format!("redis://:{password}@{}", self.address()),
+            "" => format!("{scheme}://{}", self.address()),
+            password => format!("{scheme}://:{password}@{}", self.address()),
         }
     }
 
@@ -82,10 +119,9 @@ impl Redis {
     /// Starts it on what it left behind, and waits until it answers.
     pub fn restart(&mut self) {
         self.spawn();
-        let port = self.port;
-        let password = self.options.password;
+        let (options, port) = (&self.options, self.port);
         let process = self.process.as_mut().expect("it was started");
-        process.until(|| ask(port, password, &["ping"]).trim() == "PONG");
+        process.until(|| answer(options.cli(port).arg("ping")) == "PONG");
     }
 
     /// As [`Redis::restart`], without waiting for anything.
@@ -99,18 +135,21 @@ impl Redis {
     }
 
     fn settings(&self) -> String {
-        let Options { append_only, append_fsync, max_memory, policy, password, settings } =
+        let Options { append_only, append_fsync, max_memory, policy, password, settings, tls } =
             &self.options;
         let append_only = if *append_only { "yes" } else { "no" };
         let password = match *password {
             "" => String::new(),
             password => format!("requirepass \"{password}\"\n"),
         };
+        let port = match tls {
+            Some(tls) => tls.settings(self.port),
+            None => format!("port {}\n", self.port),
+        };
         format!(
-            "port {port}\nbind 127.0.0.1\ndir {dir}\nsave \"\"\nappendonly {append_only}\n\
+            "{port}bind 127.0.0.1\ndir {dir}\nsave \"\"\nappendonly {append_only}\n\
              appendfsync {append_fsync}\nmaxmemory {max_memory}\nmaxmemory-policy {policy}\n\
              {password}{settings}\n",
-            port = self.port,
             dir = self.folder.path().display(),
         )
     }
@@ -146,7 +185,12 @@ impl Redis {
 
     /// What it answers to a command, as `redis-cli` prints it.
     pub fn ask(&self, command: &[&str]) -> String {
-        ask(self.port, self.options.password, command).trim_end().to_owned()
+        answer(self.cli().args(command))
+    }
+
+    /// `redis-cli`, so that it asks this one.
+    pub(crate) fn cli(&self) -> Command {
+        self.options.cli(self.port)
     }
 
     /// A figure of `INFO`, by its name.
@@ -162,15 +206,26 @@ impl Redis {
     }
 }
 
-pub(crate) fn ask(port: u16, password: &str, command: &[&str]) -> String {
-    let mut cli = Command::new("redis-cli");
-    cli.args(["-p", &port.to_string()]).args(command);
-    // With an empty one `--scan` ends at once, and finds nothing.
-    if !password.is_empty() {
-        cli.env("REDISCLI_AUTH", password);
+impl Options {
+    fn cli(&self, port: u16) -> Command {
+        let mut cli = Command::new("redis-cli");
+        cli.args(["-p", &port.to_string()]);
+        // With an empty one `--scan` ends at once, and finds nothing.
+        if !self.password.is_empty() {
+            cli.env("REDISCLI_AUTH", self.password);
+        }
+        if let Some(Tls { authority, shows, .. }) = &self.tls {
+            cli.arg("--tls").arg("--cacert").arg(authority.file());
+            // It may show the certificate of the server, too.
+            cli.arg("--cert").arg(&shows.certificate).arg("--key").arg(&shows.key);
+        }
+        cli
     }
+}
+
+fn answer(cli: &mut Command) -> String {
     let answered = cli.output().unwrap_or_else(|error| panic!("redis-cli: {error}"));
-    String::from_utf8_lossy(&answered.stdout).into_owned()
+    String::from_utf8_lossy(&answered.stdout).trim_end().to_owned()
 }
 
 #[cfg(test)]

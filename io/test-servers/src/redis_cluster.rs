@@ -1,15 +1,11 @@
 //! Redis Cluster: some masters, and replicas of them.
 
 use std::{
-    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
-use crate::{
-    Redis, ports,
-    redis::{Options, ask},
-};
+use crate::{Redis, ports, redis::Options};
 
 /// Each node also listens 10,000 above its port for the others, so its port must be low.
 const BUS_OFFSET: u16 = 10_000;
@@ -32,9 +28,11 @@ impl RedisCluster {
         let nodes: Vec<Redis> = (first..first + count)
             .map(|port| {
                 let bus = port + BUS_OFFSET;
+                let tls = if options.tls.is_some() { "yes" } else { "no" };
                 let settings = format!(
                     "{}\ncluster-enabled yes\ncluster-config-file nodes.conf\ncluster-port {bus}\n\
-                     cluster-node-timeout {NODE_TIMEOUT_MS}\ncluster-require-full-coverage no",
+                     cluster-node-timeout {NODE_TIMEOUT_MS}\ncluster-require-full-coverage no\n\
+                     tls-cluster {tls}",
                     options.settings
                 );
                 let mut node = Redis::prepare(Options { settings, ..options.clone() }, port);
@@ -48,7 +46,7 @@ impl RedisCluster {
     }
 
     fn create(&self, replicas: u16) {
-        let mut create = Command::new("redis-cli");
+        let mut create = self.nodes[0].cli();
         create.args(["--cluster", "create"]);
         create.args(self.nodes.iter().map(|node| node.address().to_string()));
         create.args(["--cluster-replicas", &replicas.to_string(), "--cluster-yes"]);
@@ -79,14 +77,14 @@ impl RedisCluster {
     /// As a server's settings name it: some of its nodes.
     pub fn url(&self) -> String {
         let addresses: Vec<_> = self.nodes.iter().map(|node| node.address().to_string()).collect();
-        format!("redis://{}", addresses.join(","))
+        let whole = self.nodes[0].url();
+        let (scheme, _) = whole.split_once("://").expect("it is a URL");
+        format!("{scheme}://{}", addresses.join(","))
     }
 
     /// Which node a key lies on now, by its place in `nodes`.
     pub fn master_of(&self, key: &str) -> usize {
-        let first = self.nodes[0].address().port();
-        let slot = ask(first, "", &["cluster", "keyslot", key]);
-        let slot: u16 = slot.trim().parse().unwrap();
+        let slot: u16 = self.nodes[0].ask(&["cluster", "keyslot", key]).parse().unwrap();
         let is_masters = |node: &Redis| {
             let known = node.ask(&["cluster", "nodes"]);
             let own = known.lines().find(|line| line.contains("myself")).unwrap_or_default();

@@ -9,7 +9,7 @@ use std::{
 
 use sluice_io::{
     reactor::executor::Executors,
-    redis::{Client, Cmd, RedisError, RedisUrl, Settings, Value, cmd},
+    redis::{Client, Cmd, RedisError, RedisUrl, Settings, Tls, Value, cmd},
 };
 
 pub const WITHIN: Duration = Duration::from_secs(5);
@@ -28,8 +28,12 @@ pub fn run(test: impl AsyncFnOnce() + Send + 'static) {
 }
 
 pub fn client(url: &str, within: Duration) -> Client {
+    client_with(url, None, within)
+}
+
+pub fn client_with(url: &str, tls: Option<Tls>, within: Duration) -> Client {
     let url = RedisUrl::parse(url).unwrap();
-    Client::new(Settings { url, client_name: "sluice-test".to_owned(), within })
+    Client::new(Settings { url, tls, client_name: "sluice-test".to_owned(), within })
 }
 
 pub fn command(words: &[&str]) -> Cmd {

@@ -12,7 +12,7 @@ use crate::config::raw::RawConfig;
 use crate::config::{Config, Limits, Redis};
 use crate::config::{format_cpus, parse_cpus};
 use crate::placement::STORES_DEFAULT;
-use sluice_io::redis::RedisUrl;
+use sluice_io::redis::{ClientFiles, RedisUrl, Tls, TlsError, TlsFile, TlsFiles};
 use sluice_proto::units::{format_size, parse_duration, parse_size};
 
 const MEMORY_LIMIT_DEFAULT: u64 = 4 << 30;
@@ -55,6 +55,8 @@ impl TryFrom<(RawConfig, &Machine)> for Config {
     }
 }
 
+/// Who signs certificates of servers, and how this side shows who it is.
+const REDIS_FILES: [&str; 3] = ["redis.ca_file", "redis.cert_file", "redis.key_file"];
 const ADDRESS: &str = "an address such as 127.0.0.1:7070 or [::]:7070";
 
 struct Reader<'a>(&'a RawConfig);
@@ -181,7 +183,42 @@ impl Reader<'_> {
             }
         }
         let within = self.value("redis.timeout", "2 s", DURATION, timeout)?;
-        Ok(Some(Redis { url, within }))
+        let tls = self.redis_tls(url.tls)?;
+        Ok(Some(Redis { url, tls, within }))
+    }
+
+    fn redis_tls(&self, is_secret: bool) -> Result<Option<Tls>, ConfigError> {
+        let [ca, certificate, key] = REDIS_FILES;
+        if !is_secret {
+            return match REDIS_FILES.into_iter().find(|key| self.text(key).is_some()) {
+                Some(key) => Err(self.contradiction(key, "redis.url doesn't begin with rediss://")),
+                None => Ok(None),
+            };
+        }
+        let path = |key| self.text(key).map(PathBuf::from);
+        let client = match (path(certificate), path(key)) {
+            (Some(certificate), Some(key)) => Some(ClientFiles { certificate, key }),
+            (None, None) => None,
+            (Some(_), None) => {
+                return Err(self.contradiction(certificate, format!("{key} isn't set")));
+            }
+            (None, Some(_)) => {
+                return Err(self.contradiction(key, format!("{certificate} isn't set")));
+            }
+        };
+        let loaded = Tls::load(&TlsFiles { ca: path(ca), client });
+        loaded.map(Some).map_err(|error| match &error {
+            TlsError::File { file, .. } => {
+                let key = match file {
+                    TlsFile::Ca => ca,
+                    TlsFile::Certificate => certificate,
+                    TlsFile::Key => key,
+                };
+                let value = self.text(key).unwrap_or_default();
+                self.invalid(key, value, format!("a PEM file: {error}"))
+            }
+            _ => self.contradiction("redis.url", format!("it is rediss://, and {error}")),
+        })
     }
 
     fn cpus(&self, allowed: &[usize]) -> Result<Vec<usize>, ConfigError> {

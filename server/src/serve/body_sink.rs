@@ -18,7 +18,7 @@ use super::{bodies::BodiesParts, files::Files, redis::BodyName, work::Cause};
 /// Where one body is written.
 pub(super) enum BodySink {
     File(BodyWriter),
-    Redis(Put),
+    Redis(Box<Put>),
 }
 
 /// Why a body can't be written, or read.
@@ -41,7 +41,7 @@ impl BodySink {
             BodyPlace::Redis { number, attempt } => {
                 let redis = parts.redis.as_ref().expect("bodies in Redis have a spool there");
                 let body = BodyName { upload_id, number, attempt };
-                Ok(Self::Redis(redis.put(body, bytes).await?))
+                Ok(Self::Redis(Box::new(redis.put(body, bytes).await?)))
             }
             _ => Ok(Self::File(open_file(&parts.files, &upload_id, place, bytes).await?)),
         }

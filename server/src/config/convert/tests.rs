@@ -72,6 +72,14 @@ fn contradictions_name_their_key() {
         ("coordination", &[("coordination", "redis")]),
         ("spool", &[("spool", "redis")]),
         (
+            "redis.ca_file",
+            &[("spool", "redis"), ("redis.url", "redis://x"), ("redis.ca_file", "/ca.pem")],
+        ),
+        (
+            "redis.key_file",
+            &[("spool", "redis"), ("redis.url", "rediss://x"), ("redis.key_file", "/key.pem")],
+        ),
+        (
             "redis.password",
             &[
                 ("coordination", "redis"),
@@ -109,7 +117,7 @@ fn redis_is_reached_as_it_is_written() {
     assert_eq!((redis.url.user.as_str(), redis.url.password.as_str()), ("u", "p"));
     assert_eq!((redis.url.hosts.len(), redis.within.as_millis()), (2, 500));
     assert!(!read(&settings).unwrap().to_toml(true).contains("\"p\""));
-    assert_eq!(read(&[]).unwrap().redis, None);
+    assert!(read(&[]).unwrap().redis.is_none());
 }
 
 #[test]
@@ -146,8 +154,12 @@ fn values_out_of_range_are_refused_with_what_is_needed() {
         assert!(matches!(error, ConfigError::Invalid { .. }), "{key}: {error}");
         assert!(error.to_string().contains("needed is "), "{error}");
     }
-    for redis in [("redis.url", "http://secret@x"), ("redis.timeout", "2 h")] {
-        let url = ("redis.url", "redis://x");
+    for redis in [
+        ("redis.url", "http://secret@x"),
+        ("redis.timeout", "2 h"),
+        ("redis.ca_file", "/nowhere.pem"),
+    ] {
+        let url = ("redis.url", "rediss://x");
         let error = read(&[("coordination", "redis"), url, redis]).unwrap_err();
         assert!(matches!(error, ConfigError::Invalid { key, .. } if key == redis.0), "{error}");
         assert!(!error.to_string().contains("secret"), "{error}");

@@ -156,5 +156,5 @@ impl Owner {
 
 /// Waiting won't mend it.
 fn is_final(error: &RedisError) -> bool {
-    matches!(error, RedisError::Server { .. })
+    matches!(error, RedisError::Server { .. } | RedisError::Tls(_))
 }

@@ -224,7 +224,7 @@ fn start() -> (Rc<Redis>, jobs::UnboundedSender<Job>) {
     let (sender, receiver) = jobs::unbounded::<Job>();
     let receiver = Arc::new(Mutex::new(Some(receiver)));
     let url = RedisUrl::parse(&redis.url()).unwrap();
-    let settings = Settings { url, client_name: "test".to_owned(), within: WITHIN };
+    let settings = Settings { url, tls: None, client_name: "test".to_owned(), within: WITHIN };
     let executors = Executors::spawn(&[0], move |_, pacer| {
         let receiver = receiver.lock().unwrap().take();
         let settings = settings.clone();

@@ -8,6 +8,7 @@ mod layers;
 mod loses_part;
 mod spool;
 mod starts;
+mod tls;
 
 use sluice_test_servers::{Redis, RedisOptions};
 
