@@ -6,10 +6,11 @@ mod edge_support;
 use std::{
     io::Write,
     net::{Shutdown, SocketAddr},
+    sync::atomic::Ordering::SeqCst,
     time::Duration,
 };
 
-use edge_support::{Edge, config, pattern, raw::*};
+use edge_support::{Edge, config, eventually, pattern, raw::*};
 use sluice_proto::checksum::Crc32c;
 
 /// What was said before goes on working, and nothing of what went wrong is left.
@@ -223,11 +224,14 @@ fn data_beyond_a_window_ends_the_connection() {
     raw.open(1, "/park", 1 << 20);
     (0..5).for_each(|_| raw.data(1, &[1; 16 << 10], false));
     assert_eq!(raw.end(), Some(FLOW_CONTROL_ERROR));
-    // Beyond the connection's window, on streams that nobody holds back.
+    // Beyond the connection's window, on streams that nobody holds back. What came before one is
+    // served would be taken, and given back.
+    eventually("the parked one is gone", || edge.seen.serving.load(SeqCst) == 0);
     let mut raw = Raw::connect(edge.address);
     for stream in [1, 3, 5, 7, 9] {
         raw.open(stream, "/hold", 0);
     }
+    eventually("all are served", || edge.seen.serving.load(SeqCst) == 5);
     for stream in [1, 3, 5, 7, 9] {
         drop(raw.socket.write_all(&frame(DATA, 0, stream, &[1; 16 << 10])));
     }

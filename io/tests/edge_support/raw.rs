@@ -290,7 +290,7 @@ impl Raw {
                 Ok(Some(_)) => {}
                 Ok(None) => return code,
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-                Err(error) => panic!("{error}, after GOAWAY {code:?}"),
+                Err(error) => panic!("{error}, after GOAWAY {code:?}, window {}", self.window),
             }
         }
     }
