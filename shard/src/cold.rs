@@ -55,10 +55,10 @@ pub(crate) fn loaded(shard: &mut Shard, upload_id: UploadId, result: Result<Outc
     let events = shard.cx.asking.remove(&upload_id).unwrap_or_default();
     match result {
         // Nobody asks any more, or a repeat of its request made it in the meantime.
-        Ok(Outcome::Loaded(Some(stored)))
+        Ok(Outcome::Loaded(Some(found)))
             if !events.is_empty() && !shard.uploads.contains_key(&upload_id) =>
         {
-            recover::resume(shard, *stored);
+            recover::resume(shard, *found);
         }
         Ok(Outcome::Loaded(_)) => {}
         Err(failure) => {

@@ -11,7 +11,7 @@ use sluice_proto::{
 use crate::{
     effect::Progress,
     keys::{BodyId, CallId, OpId, StreamKey},
-    record::{StoredUpload, UploadSpec},
+    record::{FoundUpload, UploadSpec},
 };
 
 /// One thing that happened.
@@ -23,7 +23,7 @@ pub enum Event {
         store: StoreId,
         /// All that it holds but uploads that have ended and are swept: these are read by
         /// [`Effect::Load`](crate::Effect::Load) when somebody asks for them.
-        uploads: Vec<StoredUpload>,
+        uploads: Vec<FoundUpload>,
         /// Segment files found in its spool.
         segments: Vec<u32>,
     },
@@ -196,7 +196,7 @@ pub enum Outcome {
     /// The answer to a claim.
     Claimed(Claimed),
     /// What the store holds of an upload, if it does.
-    Loaded(Option<Box<StoredUpload>>),
+    Loaded(Option<Box<FoundUpload>>),
     /// The hash state at the end of the range.
     Hashed(Box<Sha256State>),
 }

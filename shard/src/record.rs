@@ -231,6 +231,22 @@ pub struct StoredUpload {
     pub rev: u64,
 }
 
+/// An upload as a start, or a question, finds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundUpload {
+    /// As its store has it.
+    pub stored: StoredUpload,
+    /// Its store takes it for open, and it isn't: the step that ended it, by what the metadata says.
+    /// A store that went back in time has lost that.
+    pub lost_end: Option<Transition>,
+}
+
+impl From<StoredUpload> for FoundUpload {
+    fn from(stored: StoredUpload) -> Self {
+        Self { stored, lost_end: None }
+    }
+}
+
 impl StoredUpload {
     /// Holds a chunk that isn't recorded: a restart has it asked for again.
     pub(crate) fn hold(&mut self, number: u32, chunk: ChunkRecord, wall_ms: u64) {
@@ -239,11 +255,12 @@ impl StoredUpload {
         self.record.update_ms = wall_ms;
     }
 
-    /// The object of which no chunk is recorded, and how many chunks it was: `objects = discard`,
-    /// read from a store.
-    pub(crate) fn made_before(&self) -> Option<(&Object, u32)> {
-        let object = self.record.object.as_ref().filter(|_| self.chunks.is_empty())?;
-        Some((object, self.record.total_chunks?))
+    /// The object whose chunks needn't be recorded, and how many they were, if that is known:
+    /// `objects = discard`, read from a store; or its store had lost that it is COMPLETED.
+    pub(crate) fn made_before(&self) -> Option<(&Object, Option<u32>)> {
+        let is_made = self.chunks.is_empty() || self.record.state == State::Completed;
+        let object = self.record.object.as_ref().filter(|_| is_made)?;
+        Some((object, self.record.total_chunks))
     }
 
     fn set_place(&mut self, number: u32, attempt: u32, place: ChunkPlace) {

@@ -8,8 +8,9 @@ use crate::{
     ending,
     extents::Extents,
     losing, placing,
-    record::{ChunkPlace, State, StoredUpload},
+    record::{ChunkPlace, FoundUpload, State},
     shard::Shard,
+    steps,
     timers::Timer,
     upload::{Ending, Upload},
 };
@@ -17,12 +18,12 @@ use crate::{
 pub(crate) fn store_loaded(
     shard: &mut Shard,
     store: StoreId,
-    uploads: Vec<StoredUpload>,
+    uploads: Vec<FoundUpload>,
     segments: &[u32],
 ) {
     let config = &shard.cx.config;
     let mut spool = Extents::new(config.segment_bytes, config.spool_bytes_max);
-    for upload in &uploads {
+    for FoundUpload { stored: upload, .. } in &uploads {
         let record = &upload.record;
         if record.state.ended() && !record.cleanup_pending {
             continue;
@@ -40,18 +41,24 @@ pub(crate) fn store_loaded(
     }
     shard.cx.spools.insert(store, spool);
     shard.loaded.insert(store);
-    for stored in uploads {
-        resume(shard, stored);
+    for found in uploads {
+        resume(shard, found);
     }
 }
 
-/// Takes an upload up as its store has it.
-pub(crate) fn resume(shard: &mut Shard, stored: StoredUpload) {
+/// Takes an upload up as its store has it. What the store lost of its end is recorded again: its
+/// object, or what it held, isn't its own any more.
+pub(crate) fn resume(shard: &mut Shard, found: FoundUpload) {
+    let FoundUpload { stored, lost_end } = found;
     let cx = &mut shard.cx;
     let upload_id = stored.record.upload_id;
     let rev = stored.rev;
     cx.chunk_records += stored.chunks.len();
     let mut upload = Upload::new(stored, rev, cx.now.mono_ms);
+    if let Some(end) = lost_end.filter(|_| !upload.state().ended()) {
+        steps::take(&mut upload, cx, end);
+        upload.recount(cx.now.mono_ms);
+    }
     let record = &upload.stored.record;
     match record.state {
         State::Pending | State::Uploading | State::Completing => {

@@ -42,7 +42,9 @@ pub(crate) fn duplicate(
     cx: &mut Context,
     open: &ChunkOpen,
 ) -> Result<(), Refusal> {
-    if let Some(total_chunks) = upload.judge_last(open.number, open.is_last)? {
+    // Of an object N was fixed, though its store may have lost that.
+    let fixes = upload.judge_last(open.number, open.is_last)?;
+    if let Some(total_chunks) = fixes.filter(|_| !upload.state().ended()) {
         steps::take(upload, cx, Transition::FixTotal { total_chunks, sha256: None });
     }
     let waiter = EndWaiterStream {

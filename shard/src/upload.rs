@@ -198,11 +198,13 @@ impl Upload {
         self.count_made();
     }
 
-    /// All chunks of an object were in, though none is recorded.
+    /// All chunks of an object were in, whatever is recorded of them.
     fn count_made(&mut self) {
         let Some((object, total)) = self.stored.made_before() else { return };
-        self.received = Ranges::first(total);
-        self.placed = total;
+        if let Some(total) = total {
+            self.received = Ranges::first(total);
+            self.placed = total;
+        }
         self.placed_bytes = object.size_bytes;
         self.placed_crc64nvme = object.crc64nvme.unwrap_or_default();
         let bytes = self.placed_bytes;

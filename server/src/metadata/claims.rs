@@ -7,14 +7,19 @@ use sluice_proto::{
 };
 use sluice_shard::{
     event::Claimed,
-    record::{State, UploadRecord, UploadSpec},
+    record::{EndError, State, Transition as End, UploadRecord, UploadSpec},
 };
 
 use super::{
-    drives,
+    drives, nodes,
     outbox::{self, Subject, Transition},
     parsed,
 };
+
+/// Why an upload became nothing, in its event.
+const ABORTED: &str = "aborted";
+const EXPIRED: &str = "expired";
+const FAILED: &str = "failed";
 
 /// Claims for an upload what its request asks for, with the event that it began.
 ///
@@ -124,9 +129,9 @@ fn find_conflict(conn: &Connection, spec: &UploadSpec) -> rusqlite::Result<Optio
 /// What the database says: then nothing was changed.
 pub fn release(conn: &Connection, record: &UploadRecord, wall_ms: u64) -> rusqlite::Result<()> {
     let cause = match record.state {
-        State::Aborted => "aborted",
-        State::Expired => "expired",
-        _ => "failed",
+        State::Aborted => ABORTED,
+        State::Expired => EXPIRED,
+        _ => FAILED,
     };
     give_back(conn, &record.upload_id, cause, wall_ms)
 }
@@ -140,7 +145,7 @@ pub fn release_orphan(
     upload_id: &UploadId,
     wall_ms: u64,
 ) -> rusqlite::Result<()> {
-    give_back(conn, upload_id, "failed", wall_ms)
+    give_back(conn, upload_id, FAILED, wall_ms)
 }
 
 fn give_back(
@@ -183,6 +188,33 @@ pub fn orphans(
         }
     }
     Ok(orphans)
+}
+
+/// How an upload ended whose store takes it for open; `None`: it is.
+///
+/// An upload that is open holds its claims from before its first record until its end is recorded,
+/// so one that holds none has ended, and its store has lost that.
+///
+/// # Errors
+/// What the database says.
+pub fn lost_end(conn: &Connection, upload_id: &UploadId) -> rusqlite::Result<Option<End>> {
+    if let Some(object) = nodes::made_by(conn, upload_id)? {
+        return Ok(Some(End::Completed(object)));
+    }
+    let upload_id = upload_id.to_string();
+    let is_held = "SELECT 1 FROM claims WHERE upload_id = ?1 AND finish_ms IS NULL";
+    if exists(conn, is_held, [&upload_id])? {
+        return Ok(None);
+    }
+    let (state, error) = match outbox::failure_cause(conn, &upload_id)?.as_deref() {
+        Some(ABORTED) => (State::Aborted, None),
+        Some(EXPIRED) => (State::Expired, None),
+        _ => {
+            let message = "it had failed, and its store has lost why".to_owned();
+            (State::Failed, Some(EndError { reason: Reason::Internal, message }))
+        }
+    };
+    Ok(Some(End::End { state, error }))
 }
 
 fn exists(

@@ -67,6 +67,19 @@ pub fn get_node(
     }))
 }
 
+/// The object that an upload became, if it did.
+pub(super) fn made_by(conn: &Connection, upload_id: &UploadId) -> rusqlite::Result<Option<Object>> {
+    conn.prepare_cached("SELECT size_bytes, crc64nvme, sha256 FROM nodes WHERE upload_id = ?1")?
+        .query_row([upload_id.to_string()], |row| {
+            Ok(Object {
+                size_bytes: row.get::<_, i64>(0)? as u64,
+                crc64nvme: row.get::<_, Option<i64>>(1)?.map(|number| number as u64),
+                sha256: row.get(2)?,
+            })
+        })
+        .optional()
+}
+
 /// Which nodes of a drive a list asks for.
 #[derive(Clone, Debug)]
 pub struct NodeFilter {

@@ -10,10 +10,10 @@ use sluice_proto::{
 };
 use sluice_shard::{
     event::Claimed,
-    record::{Object, State, UploadRecord, UploadSpec},
+    record::{Object, State, Transition, UploadRecord, UploadSpec},
 };
 
-use super::{claim, finish, migrations, orphans, release, release_orphan, sweep};
+use super::{claim, finish, lost_end, migrations, orphans, release, release_orphan, sweep};
 
 const OBJECT: Object = Object { size_bytes: 5, crc64nvme: Some(u64::MAX), sha256: Some([1; 32]) };
 
@@ -193,4 +193,29 @@ fn a_drive_must_be_there() {
     upload.spec.drive_id = DriveId::parse("elsewhere").unwrap();
     assert_eq!(refused(&conn, &upload), (Reason::DriveUnknown, "drive_id"));
     assert_eq!(count(&conn, "claims"), 0);
+}
+
+#[test]
+fn who_holds_its_claims_is_open_and_who_holds_none_has_ended() {
+    let conn = open();
+    let uploads: Vec<_> = (1..=5).map(upload).collect();
+    uploads
+        .iter()
+        .take(4)
+        .for_each(|upload| assert_eq!(try_claim(&conn, upload), Claimed::Granted));
+    let end = |at: usize| lost_end(&conn, &uploads[at].upload_id).unwrap();
+    assert_eq!([0, 1, 2, 3].map(end), [None, None, None, None]);
+    finish(&conn, &uploads[0], &OBJECT, 5).unwrap();
+    for (at, state) in [(1, State::Aborted), (2, State::Expired), (3, State::Failed)] {
+        let ended = UploadRecord { state, ..uploads[at].clone() };
+        release(&conn, &ended, 5).unwrap();
+        assert!(matches!(end(at), Some(Transition::End { state: told, .. }) if told == state));
+    }
+    let is_failed = |end: Option<Transition>| {
+        matches!(end, Some(Transition::End { state: State::Failed, error: Some(_) }))
+    };
+    assert!(is_failed(end(4)));
+    while sweep(&conn, 9, 100).unwrap() > 0 {}
+    assert_eq!(end(0), Some(Transition::Completed(OBJECT)), "its node stays");
+    assert!(is_failed(end(1)), "it isn't known any more how");
 }

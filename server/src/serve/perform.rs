@@ -17,7 +17,7 @@ use sluice_shard::{
     effect::PlaceFrom,
     event::{Claimed, Failure, Outcome},
     keys::OpId,
-    record::{Object, State, Transition, UploadRecord, UploadSpec},
+    record::{FoundUpload, Object, State, Transition, UploadRecord, UploadSpec},
 };
 
 use super::{
@@ -110,14 +110,7 @@ impl Performer {
             }
             Effect::Load { op, upload_id } => {
                 let loading = async move {
-                    let reading = me.0.stores.load(upload_id, me.0.chunk_records_max);
-                    let loaded = me.0.work.watch(Work::Load, upload_id, reading).await;
-                    let result = match loaded {
-                        Ok(Loaded::Whole(stored)) => Ok(Outcome::Loaded(Some(stored))),
-                        Ok(Loaded::Nothing) => Ok(Outcome::Loaded(None)),
-                        Ok(Loaded::TooLarge) => Err(Failure::Full),
-                        Err(failure) => Err(failure),
-                    };
+                    let result = me.load(upload_id).await;
                     me.0.switch.post_here(Event::Done { op, result });
                 };
                 task::spawn_local(loading).detach();
@@ -224,6 +217,27 @@ impl Performer {
         if integrity {
             metrics.integrity_failed(Stage::Object);
         }
+    }
+
+    /// What is open is in memory; so if a store says of any other that it is, it may have lost its
+    /// end.
+    async fn load(&self, upload_id: UploadId) -> Result<Outcome, Failure> {
+        let reading = self.0.stores.load(upload_id, self.0.chunk_records_max);
+        let (stored, is_left) = match self.0.work.watch(Work::Load, upload_id, reading).await? {
+            Loaded::Nothing => return Ok(Outcome::Loaded(None)),
+            Loaded::TooLarge => return Err(Failure::Full),
+            Loaded::Whole(stored) => (*stored, false),
+            Loaded::Left(stored) => (*stored, true),
+        };
+        let lost_end = if stored.record.state.ended() {
+            None
+        } else {
+            let asking = self.0.metadata.run(move |conn| metadata::lost_end(conn, &upload_id));
+            self.0.work.watch(Work::Load, upload_id, asking).await?
+        };
+        let is_unknown = is_left && !stored.record.state.ended() && lost_end.is_none();
+        let found = Box::new(FoundUpload { stored, lost_end });
+        Ok(Outcome::Loaded(Some(found).filter(|_| !is_unknown)))
     }
 
     async fn claim(

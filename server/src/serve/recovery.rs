@@ -10,7 +10,7 @@ use sluice_io::{
 use sluice_proto::ids::StoreId;
 use sluice_shard::{
     Event,
-    record::{ChunkPlace, ChunkRecord, State, StoredUpload},
+    record::{ChunkPlace, ChunkRecord, FoundUpload, State, StoredUpload},
 };
 
 use super::clock;
@@ -60,7 +60,8 @@ pub enum StateError {
 /// An event for each store, in the order of their numbers, of the uploads that `load` finds in it.
 ///
 /// Sweeps what a crash left behind before its upload was recorded: files, and claims in the
-/// metadata; and gives back what ended uploads hold, before anybody can hear of their end.
+/// metadata; gives back what ended uploads hold, before anybody can hear of their end; and finds out
+/// which have ended though their store has lost that.
 pub(super) fn take_up(
     root: &Path,
     metadata: &Database,
@@ -73,17 +74,18 @@ pub(super) fn take_up(
     for store in (0..stores).map(StoreId) {
         let uploads = load(store)?;
         known.extend(uploads.iter().map(|upload| upload.record.upload_id));
+        let records = uploads.iter().map(|upload| &upload.record);
+        failed.extend(records.filter(|record| record.state > State::Completed).cloned());
+        let folder = |source| StateError::Folder { store, source };
+        sweep_partials(root, store, &uploads).map_err(folder)?;
+        let segments = segments(root, store).map_err(folder)?;
+        let uploads = with_lost_ends(metadata, uploads)?;
         left_in_redis += match spool {
             Spool::Redis => 0,
             Spool::Memory | Spool::Disk => {
                 uploads.iter().filter(|upload| has_bodies(upload)).count()
             }
         };
-        let records = uploads.iter().map(|upload| &upload.record);
-        failed.extend(records.filter(|record| record.state > State::Completed).cloned());
-        let folder = |source| StateError::Folder { store, source };
-        sweep_partials(root, store, &uploads).map_err(folder)?;
-        let segments = segments(root, store).map_err(folder)?;
         events.push(Event::StoreLoaded { store, uploads, segments });
     }
     if left_in_redis > 0 {
@@ -99,10 +101,27 @@ pub(super) fn take_up(
     Ok(events)
 }
 
+fn with_lost_ends(
+    metadata: &Database,
+    uploads: Vec<StoredUpload>,
+) -> Result<Vec<FoundUpload>, DatabaseError> {
+    block_on(metadata.run(move |conn| {
+        let found = uploads.into_iter().map(|stored| {
+            let lost_end = match stored.record.state.ended() {
+                true => None,
+                false => metadata::lost_end(conn, &stored.record.upload_id)?,
+            };
+            Ok(FoundUpload { stored, lost_end })
+        });
+        found.collect()
+    }))
+}
+
 /// Whether an upload that may still become an object has chunks in Redis.
-fn has_bodies(upload: &StoredUpload) -> bool {
+fn has_bodies(found: &FoundUpload) -> bool {
     let in_redis = |chunk: &ChunkRecord| chunk.place == ChunkPlace::Redis;
-    !upload.record.state.ended() && upload.chunks.values().any(in_redis)
+    let has_ended = found.lost_end.is_some() || found.stored.record.state.ended();
+    !has_ended && found.stored.chunks.values().any(in_redis)
 }
 
 /// Segment files in a store's spool, by number.

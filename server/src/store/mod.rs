@@ -27,6 +27,9 @@ pub enum Loaded {
     TooLarge,
     /// All of it.
     Whole(Box<StoredUpload>),
+    /// It is open, of a process before this one, and wasn't found when this one began, which gave
+    /// back what it held: so it is over, and its store has lost how.
+    Left(Box<StoredUpload>),
 }
 
 /// A step that must not be taken.

@@ -8,7 +8,7 @@ use super::rig::{Rig, config, send, spec};
 use crate::{
     Effect, Event, ShardConfig,
     event::Failure,
-    record::{State, UploadSpec},
+    record::{Object, State, Transition, UploadSpec},
 };
 
 fn is_load(effect: &Effect) -> bool {
@@ -85,4 +85,58 @@ fn a_chunk_that_is_cut_while_its_upload_is_read_leaves_nothing() {
     assert_eq!(rig.answer(stream), None);
     assert_eq!((rig.shard.in_flight(), rig.shard.stats().streams), (0, 0));
     assert_eq!(rig.shard.stats().uploads[State::Completed as usize], config().ended_max);
+}
+
+/// As its store had it when one of two chunks was in, and the metadata when it was over.
+fn gone_back(rig: &mut Rig, end: impl FnOnce(&mut Rig, UploadId) -> Transition) -> UploadId {
+    let upload = rig.upload(spec());
+    rig.chunk(upload, &send(0, &[1; 20])).unwrap();
+    let before = rig.stored[&upload].clone();
+    rig.chunk(upload, &send(1, &[2; 20])).unwrap();
+    let end = end(rig, upload);
+    assert!(!rig.stored[&upload].record.cleanup_pending);
+    rig.stored.insert(upload, before);
+    rig.lost_ends.insert(upload, end);
+    upload
+}
+
+fn complete(rig: &mut Rig, upload: UploadId) -> Transition {
+    rig.complete(upload, Some(2)).unwrap();
+    Transition::Completed(rig.stored[&upload].record.object.clone().unwrap())
+}
+
+fn abort(rig: &mut Rig, upload: UploadId) -> Transition {
+    rig.abort(upload).unwrap();
+    Transition::End { state: State::Aborted, error: None }
+}
+
+#[test]
+fn an_upload_whose_store_lost_its_end_isnt_open_again() {
+    for is_asked in [true, false] {
+        for end in [complete, abort] {
+            let mut rig = Rig::new(config());
+            let upload = gone_back(&mut rig, end);
+            let state = rig.lost_ends[&upload].clone();
+            // The first to end is the first to leave memory.
+            ended(&mut rig);
+            if !is_asked {
+                rig.restart(config());
+            }
+            let size_bytes = match &state {
+                Transition::Completed(Object { size_bytes, .. }) => *size_bytes,
+                _ => 20,
+            };
+            let view = rig.view(upload).unwrap();
+            rig.settle();
+            let record = &rig.stored[&upload].record;
+            assert!(record.state.ended() && !record.cleanup_pending, "recorded again");
+            assert_eq!((view.record.state, view.received_bytes), (record.state, size_bytes));
+            assert_eq!(rig.abort(upload).is_ok(), record_is_aborted(&rig, upload));
+            assert!(rig.chunk(upload, &send(1, &[3; 20])).is_err(), "nothing more comes");
+        }
+    }
+}
+
+fn record_is_aborted(rig: &Rig, upload: UploadId) -> bool {
+    rig.stored[&upload].record.state == State::Aborted
 }

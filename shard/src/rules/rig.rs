@@ -19,7 +19,7 @@ use crate::{
     effect::{BodyPlace, CallReply, HashTurn, PlaceFrom, StreamReply},
     event::{Claimed, Failure, Outcome},
     keys::{BodyId, CallId, Now, OpId, StreamKey},
-    record::{Object, StoredUpload, Transition, UploadSpec},
+    record::{FoundUpload, Object, StoredUpload, Transition, UploadSpec},
 };
 
 pub(super) use client::{Send, WAIT_MS, send};
@@ -50,6 +50,8 @@ pub(super) struct Rig {
     pub redis: redis::Redis,
     /// Reading an upload takes its time; else it is done at once.
     pub holds_loads: bool,
+    /// What the metadata says of uploads whose store went back in time.
+    pub lost_ends: BTreeMap<UploadId, Transition>,
     next: u64,
 }
 
@@ -129,6 +131,7 @@ impl Rig {
             spool: BTreeMap::new(),
             redis: redis::Redis::default(),
             holds_loads: false,
+            lost_ends: BTreeMap::new(),
             next: 0,
         };
         rig.event(Event::StoreLoaded { store: STORE, uploads: Vec::new(), segments: Vec::new() });
@@ -145,8 +148,14 @@ impl Rig {
             .stored
             .values()
             .filter(|stored| !stored.record.state.ended() || stored.record.cleanup_pending);
-        let uploads = open.cloned().collect();
+        let uploads = open.map(|stored| self.found(stored)).collect();
         self.event(Event::StoreLoaded { store: STORE, uploads, segments: Vec::new() });
+    }
+
+    /// With what the metadata knows.
+    fn found(&self, stored: &StoredUpload) -> FoundUpload {
+        let lost_end = self.lost_ends.get(&stored.record.upload_id).cloned();
+        FoundUpload { stored: stored.clone(), lost_end }
     }
 
     pub(super) fn event(&mut self, event: Event) {
@@ -264,8 +273,8 @@ impl Rig {
             }
             Effect::Claim { .. } => return (op, Outcome::Claimed(Claimed::Granted)),
             Effect::Load { upload_id, .. } => {
-                let stored = self.stored.get(&upload_id).cloned();
-                return (op, Outcome::Loaded(stored.map(Box::new)));
+                let found = self.stored.get(&upload_id).map(|stored| self.found(stored));
+                return (op, Outcome::Loaded(found.map(Box::new)));
             }
             Effect::CloseBody { body, awaits_turn, .. } => {
                 if let Some(lent) = self.line.get_mut(&body) {

@@ -111,7 +111,7 @@ impl World {
             self.stores.uploads.values().filter(|stored| {
                 stored.record.upload_id.store() == store && is_open(&stored.record)
             });
-        let uploads = of_store.cloned().collect();
+        let uploads = of_store.map(|stored| self.metadata.found(stored)).collect();
         let segments = self.disk.segments_of(store);
         self.apply(life, Event::StoreLoaded { store, uploads, segments });
     }

@@ -8,7 +8,7 @@ use sluice_proto::{
 };
 use sluice_shard::{
     event::Claimed,
-    record::{Object, UploadRecord, UploadSpec},
+    record::{FoundUpload, Object, StoredUpload, Transition, UploadRecord, UploadSpec},
 };
 
 #[derive(Default)]
@@ -73,6 +73,14 @@ impl Metadata {
         assert!(!self.failed.contains_key(&upload_id));
         // Keyed by the upload: a repeat makes no second row.
         self.completed.insert(upload_id, 1);
+    }
+
+    /// What a store has of an upload, and whether that is a node already.
+    pub(crate) fn found(&self, stored: &StoredUpload) -> FoundUpload {
+        let is_open = !stored.record.state.ended();
+        let object = self.object(&stored.record.upload_id).filter(|_| is_open);
+        let lost_end = object.cloned().map(Transition::Completed);
+        FoundUpload { stored: stored.clone(), lost_end }
     }
 
     pub(crate) fn release(&mut self, upload_id: UploadId) {

@@ -221,8 +221,9 @@ impl World {
                 return Ok(Outcome::Claimed(self.metadata.claim(upload_id, &spec)));
             }
             Effect::Load { upload_id, .. } => {
-                let stored = self.stores.uploads.get(&upload_id).cloned();
-                return Ok(Outcome::Loaded(stored.map(Box::new)));
+                let stored = self.stores.uploads.get(&upload_id);
+                let found = stored.map(|stored| self.metadata.found(stored));
+                return Ok(Outcome::Loaded(found.map(Box::new)));
             }
             Effect::Finish { record, object, .. } => {
                 let stored = &self.stores.uploads[&record.upload_id];

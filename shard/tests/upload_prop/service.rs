@@ -118,7 +118,7 @@ impl Service {
         self.shard = Shard::new(config(self.spool_kind, self.epoch * 100));
         let is_open =
             |stored: &&StoredUpload| !stored.record.state.ended() || stored.record.cleanup_pending;
-        let uploads = self.stored.iter().filter(is_open).cloned().collect();
+        let uploads = self.stored.iter().filter(is_open).cloned().map(Into::into).collect();
         let segments = self.spool.keys().map(|&(segment, _)| segment).collect();
         self.apply(Event::StoreLoaded { store: STORE, uploads, segments });
     }
@@ -227,7 +227,10 @@ impl Service {
                 return None;
             }
             Effect::Load { op, .. } => {
-                return Some((op, Outcome::Loaded(self.stored.clone().map(Box::new))));
+                return Some((
+                    op,
+                    Outcome::Loaded(self.stored.clone().map(|stored| Box::new(stored.into()))),
+                ));
             }
             Effect::Claim { op, .. } => return Some((op, Outcome::Claimed(Claimed::Granted))),
             Effect::Record { op, wall_ms, steps, .. } => {

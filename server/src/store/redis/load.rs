@@ -37,7 +37,7 @@ impl RedisStores {
         loaded.try_filter_map(async |upload| Ok(upload)).try_collect().await
     }
 
-    /// One upload, if it has at most `chunks_max` chunks, and has ended or is this process's.
+    /// One upload, if it has at most `chunks_max` chunks.
     ///
     /// # Errors
     /// [`StoreError`]; `Fenced` if it is open and a later process has it.
@@ -68,10 +68,8 @@ impl RedisStores {
             Ordering::Equal => Ok(Loaded::Whole(Box::new(upload))),
             Ordering::Greater => Err(StepError::Fenced.into()),
             Ordering::Less => {
-                // Nobody found it when this process began, so what it held was given back, and its
-                // chunks may be gone.
                 tracing::warn!(%upload_id, "redis had lost that an upload is live: it is over");
-                Ok(Loaded::Nothing)
+                Ok(Loaded::Left(Box::new(upload)))
             }
         }
     }

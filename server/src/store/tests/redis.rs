@@ -231,14 +231,14 @@ fn a_lease_that_lapsed_under_a_later_process_isnt_taken_back() {
 }
 
 #[test]
-fn an_open_upload_that_nobody_adopted_is_none() {
+fn an_open_upload_that_nobody_adopted_is_told_from_others() {
     let old = RedisKept::empty();
     let (steps, stored) = upload(1);
     take(&old, 1, steps).unwrap();
     let new = old.succeed();
     assert_eq!(load(&old), Loaded::Whole(Box::new(stored.clone())));
     // It wasn't found when the new process began, which gave back what it held.
-    assert_eq!(load(&new), Loaded::Nothing);
+    assert_eq!(load(&new), Loaded::Left(Box::new(stored.clone())));
     new.ask(async |stores| stores.load_open(STORE, WALL_MS).await.unwrap());
     assert_eq!(load(&new), Loaded::Whole(Box::new(stored)));
     let fenced = old.ask(async |stores| stores.load_one(record().upload_id, 9).await);

@@ -74,3 +74,49 @@ fn an_upload_that_was_told_to_be_complete_stays_so() {
     server.restart();
     assert_eq!(status(&server, &upload_id), (UploadState::Completed, 4));
 }
+
+/// As the hash that names its state was, and is again.
+fn go_back(redis: &Redis, upload_id: &str, before: &str) {
+    let state = format!("upload:{{{upload_id}}}:state");
+    redis.ask(&["del", &state]);
+    redis.ask(&["hset", &state].into_iter().chain(before.lines()).collect::<Vec<_>>());
+}
+
+/// Its end is lost while nobody has it in memory: nothing tells of it but its node.
+#[test]
+fn an_upload_that_is_a_node_isnt_open_again_whenever_its_end_is_lost() {
+    let (redis, mut server) = start();
+    for is_live in [true, false] {
+        let upload_id = begin(&server);
+        let state = format!("upload:{{{upload_id}}}:state");
+        let before = redis.ask(&["hgetall", &state]);
+        let live = redis.ask(&["--scan", "--pattern", "sluice:live:*"]);
+        runtime().block_on(async {
+            Calls::to(&server.address()).complete(&upload_id, Some(1)).await.unwrap();
+        });
+        eventually(|| {
+            let live = redis.ask(&["--scan", "--pattern", "sluice:live:*"]);
+            (!live.is_empty()).then(|| "it is live".to_owned())
+        });
+        server.kill();
+        // Found by the next process when it begins, or by whoever asks.
+        if is_live {
+            go_back(&redis, &upload_id, &before);
+            redis.ask(&["sadd", &live, &upload_id]);
+        }
+        server.restart();
+        if !is_live {
+            go_back(&redis, &upload_id, &before);
+        }
+        assert_eq!(status(&server, &upload_id), (UploadState::Completed, 4));
+        eventually(|| {
+            let name = redis.ask(&["hmget", &state, "state", "cleanup_pending"]);
+            (name != "COMPLETED\n0").then(|| format!("it is {name}"))
+        });
+        let late = runtime().block_on(async {
+            Calls::to(&server.address()).upload_chunk(chunk(&upload_id, 1, b"more")).await
+        });
+        assert!(late.is_err(), "{late:?}");
+    }
+    assert_eq!(server.data().objects().len(), 2);
+}
