@@ -74,12 +74,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether nobody answers, so that asking for another upload would come to the same.
+    /// Whether nobody answers, or this process may write nothing, so that asking for another upload
+    /// would come to the same.
     pub fn is_unreachable(&self) -> bool {
         use RedisError::{Connection, Deadline, Host, NotNow};
         let passing = |error: &RedisError| {
             matches!(error, Connection(_) | Deadline { .. } | Host { .. } | NotNow { .. })
         };
-        matches!(self, Self::Redis(error) if passing(error))
+        match self {
+            Self::Redis(error) => passing(error),
+            Self::Lapsed => true,
+            _ => false,
+        }
     }
 }

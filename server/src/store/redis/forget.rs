@@ -25,6 +25,7 @@ impl RedisStores {
         let old: Vec<String> = read(self.run(&keys.ended, &ask).await?)?;
         for member in &old {
             if let Ok(upload_id) = UploadId::parse(member) {
+                self.may_write()?;
                 self.remove(&upload_id).await?;
             }
         }
@@ -33,6 +34,7 @@ impl RedisStores {
         }
         // Last, so that whoever dies before finds them again.
         for list in [&keys.made, &keys.ended] {
+            self.may_write()?;
             let mut remove = cmd("ZREM");
             remove.arg(list).arg(&old);
             self.run(list, &remove).await?;

@@ -106,6 +106,12 @@ impl Lease {
         timer::now_ms() < self.until_ms.load(Ordering::Relaxed)
     }
 
+    /// As if it hadn't been renewed in time.
+    #[cfg(test)]
+    pub(crate) fn lapse(&self) {
+        self.until_ms.store(0, Ordering::Relaxed);
+    }
+
     fn extend(&self, asked_ms: u64) {
         let until_ms = asked_ms + (HOLDS - SLACK).as_millis() as u64;
         self.until_ms.fetch_max(until_ms, Ordering::Relaxed);

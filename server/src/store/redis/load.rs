@@ -96,7 +96,7 @@ impl RedisStores {
         let (state, metadata) = (Fields::new(read(state)?), Fields::new(read(metadata)?));
         let upload = self.with_chunks(upload_id, &keys, &state, &metadata).await?;
         if upload.record.state.ended() && !upload.record.cleanup_pending {
-            self.settle(&upload_id, upload.record.update_ms).await?;
+            self.name_ended(&upload_id, upload.record.update_ms).await?;
             return Ok(None);
         }
         Ok(Some(upload))

@@ -72,6 +72,11 @@ impl RedisStores {
         self.0.lease.fence()
     }
 
+    /// Whoever can't be sure to be the node still writes nothing.
+    fn may_write(&self) -> Result<(), StoreError> {
+        self.0.lease.holds().then_some(()).ok_or(StoreError::Lapsed)
+    }
+
     fn store_keys(&self, store: StoreId) -> StoreKeys {
         StoreKeys::new(self.fence().node, store)
     }
@@ -99,8 +104,13 @@ impl RedisStores {
     /// An upload that ended and is swept is live no more.
     ///
     /// # Errors
-    /// [`RedisError`].
-    pub async fn settle(&self, upload_id: &UploadId, ended_ms: u64) -> Result<(), RedisError> {
+    /// [`StoreError`].
+    pub async fn settle(&self, upload_id: &UploadId, ended_ms: u64) -> Result<(), StoreError> {
+        self.may_write()?;
+        Ok(self.name_ended(upload_id, ended_ms).await?)
+    }
+
+    async fn name_ended(&self, upload_id: &UploadId, ended_ms: u64) -> Result<(), RedisError> {
         let (store, member) = (upload_id.store(), upload_id.to_string());
         let ended = self.store_keys(store).ended;
         self.exceed(&ended, &["ZADD", &ended_ms.to_string(), &member]).await?;

@@ -35,6 +35,7 @@ impl RedisStores {
     /// # Errors
     /// [`StoreError`].
     pub async fn keep(&self, upload_id: &UploadId, wall_ms: u64) -> Result<(), StoreError> {
+        self.may_write()?;
         let keys = UploadKeys::new(upload_id);
         for key in keys.all() {
             let mut put_off = cmd("PEXPIREAT");
@@ -76,6 +77,7 @@ impl RedisStores {
                 add_pairs(&mut call, &state);
                 add_pairs(&mut call, &metadata);
             }
+            self.may_write()?;
             obeyed(self.run_script(&RESTORE, &names, &call).await?)?;
         }
         // It was announced again, and nobody else would take that back.

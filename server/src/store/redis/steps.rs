@@ -32,10 +32,7 @@ impl RedisStores {
         expire_ms: u64,
         steps: &[Transition],
     ) -> Result<(), StoreError> {
-        // Whoever can't be sure to own it still writes nothing.
-        if !self.0.lease.holds() {
-            return Err(StoreError::Lapsed);
-        }
+        self.may_write()?;
         if let Some(Transition::Create(record)) = steps.first() {
             self.announce(record).await?;
         }
@@ -53,7 +50,8 @@ impl RedisStores {
         // Nothing but a sweep makes it so.
         let is_over = !obeyed(answer)?.is_empty();
         if is_over {
-            self.settle(&upload_id, wall_ms).await?;
+            // What was recorded is told, whatever becomes of the lease.
+            self.name_ended(&upload_id, wall_ms).await?;
         }
         Ok(())
     }
@@ -62,13 +60,14 @@ impl RedisStores {
     /// may lose that alone, as it lies in other slots.
     ///
     /// # Errors
-    /// [`RedisError`].
-    pub async fn announce(&self, record: &UploadRecord) -> Result<(), RedisError> {
+    /// [`StoreError`].
+    pub async fn announce(&self, record: &UploadRecord) -> Result<(), StoreError> {
+        self.may_write()?;
         let (store, member) = (record.upload_id.store(), record.upload_id.to_string());
         self.exceed(&keys::live(store), &["SADD", &member]).await?;
         let made = self.store_keys(store).made;
         let place = self.next_place(store, record.create_ms).await?;
-        self.exceed(&made, &["ZADD", "NX", &place.to_string(), &member]).await
+        Ok(self.exceed(&made, &["ZADD", "NX", &place.to_string(), &member]).await?)
     }
 
     /// A place in the list of a store behind all others.

@@ -175,6 +175,11 @@ impl RedisKept {
         ask(&self.jobs, async move |client| lease.renew(&client).await.unwrap())
     }
 
+    /// As if its lease hadn't been renewed in time.
+    pub(super) fn lapse(&self) {
+        self.lease.lapse();
+    }
+
     fn begin(redis: Rc<Redis>, jobs: jobs::UnboundedSender<Job>) -> Self {
         let token = token();
         let lease =

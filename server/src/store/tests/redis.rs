@@ -255,3 +255,39 @@ fn what_was_announced_and_never_made_is_named_nowhere_after_the_next_start() {
     assert_eq!(new.redis.ask(&["keys", "sluice:live:*"]), "");
     assert_eq!(new.redis.ask(&["keys", "sluice:store:*"]), "");
 }
+
+/// Another process may run as the node by then.
+#[test]
+fn who_couldnt_renew_its_lease_writes_nothing() {
+    let kept = RedisKept::empty();
+    let (steps, mut stored) = upload(1);
+    take(&kept, 1, steps).unwrap();
+    let end = Transition::End { state: State::Aborted, error: None };
+    take(&kept, stored.rev + 1, vec![end, Transition::CleanedUp]).unwrap();
+    kept.lapse();
+    // It would go by itself.
+    let lease = kept.redis.ask(&["keys", "sluice:node:*:lease"]);
+    kept.redis.ask(&["del", &lease]);
+    let state = format!("upload:{{{}}}:state", record().upload_id);
+    let seen = || [&["debug", "digest"], &["pexpiretime", &state]].map(|ask| kept.redis.ask(ask));
+    let before = seen();
+    stored.rev += 9;
+    let other = UploadRecord { upload_id: UploadId::new(NODE, STORE, [8; 15]), ..record() };
+    let lapsed = kept.ask(async move |stores| {
+        let id = stored.record.upload_id;
+        [
+            stores.restore(&stored, WALL_MS).await,
+            stores.announce(&other).await,
+            stores.settle(&other.upload_id, 9).await,
+            stores.keep(&id, WALL_MS * 2).await,
+            stores.forget_ended(STORE, 78, 9).await.map(drop),
+            stores.take_steps(id, 1, 77, WALL_MS, &[]).await,
+        ]
+    });
+    for ended in lapsed {
+        assert!(matches!(ended, Err(StoreError::Lapsed)), "{ended:?}");
+    }
+    assert_eq!(seen(), before);
+    assert_eq!(kept.renew(), Renewed::Held);
+    assert!(kept.ask(async |stores| stores.forget_ended(STORE, 78, 9).await.unwrap()));
+}
