@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt as _, future::join3, stream};
 use sluice_io::{
     reactor::timer,
     redis::{Client, cmd, read},
@@ -30,6 +31,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const ADMITS_PERCENT: u64 = 80;
 /// Redis may lose the end of an upload for so long after it: its snapshots are an hour apart.
 const ENDED_AUDITED_MS: u64 = 2 * 3600 * 1000;
+/// Uploads that are looked for at a time.
+const AUDITS_AT_ONCE: usize = 16;
 /// How often times to live are put off: they leave two days.
 const KEEP_EVERY_MS: u64 = 6 * 3600 * 1000;
 
@@ -95,7 +98,11 @@ impl Guard {
         while self.client.connect().await.is_err() {
             timer::sleep(LOOK_EVERY).await;
         }
-        let (mut connects, mut kept_ms) = (self.client.connects(), timer::now_ms());
+        // None waits for another: whether there is room is told in time, however much is lost.
+        join3(self.look_on(), self.audit_on(self.client.connects()), self.keep_on()).await;
+    }
+
+    async fn look_on(&self) {
         let mut admits = true;
         loop {
             let seen = look(&self.client).await;
@@ -104,11 +111,24 @@ impl Guard {
                 admits = seen.admits;
                 self.switch.post_here(Event::SpoolRoom { admits });
             }
-            // Whoever lost a connection may have lost more.
+            timer::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Whoever lost a connection may have lost more.
+    async fn audit_on(&self, mut connects: u64) {
+        loop {
             let now = self.client.connects();
             if now != connects && self.audit().await {
                 connects = now;
             }
+            timer::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn keep_on(&self) {
+        let mut kept_ms = timer::now_ms();
+        loop {
             if timer::now_ms() > kept_ms + KEEP_EVERY_MS && self.keep().await {
                 kept_ms = timer::now_ms();
             }
@@ -124,8 +144,12 @@ impl Guard {
         // What was told to have ended must not come back as open.
         let since_ms = clock::wall_ms().saturating_sub(ENDED_AUDITED_MS);
         let uploads: Vec<_> = self.shard.borrow().uploads_since(since_ms).collect();
-        for (upload_id, rev) in uploads {
-            match self.restore_lacking(stores, &upload_id, rev).await {
+        let auditing = uploads.into_iter().map(async |(upload_id, rev)| {
+            (upload_id, self.restore_lacking(stores, &upload_id, rev).await)
+        });
+        let mut audited = stream::iter(auditing).buffer_unordered(AUDITS_AT_ONCE);
+        while let Some((upload_id, ended)) = audited.next().await {
+            match ended {
                 Ok(was_lacking) => restored += u64::from(was_lacking),
                 Err(error) => {
                     if failed == 0 {

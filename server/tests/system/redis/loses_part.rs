@@ -120,3 +120,21 @@ fn an_upload_that_is_a_node_isnt_open_again_whenever_its_end_is_lost() {
     }
     assert_eq!(server.data().objects().len(), 2);
 }
+
+/// More than are looked for at a time, on every shard.
+#[test]
+fn all_uploads_are_written_again_where_redis_lost_them_all() {
+    let (redis, mut server) = start();
+    let uploads: Vec<String> = (0..100).map(|_| begin(&server)).collect();
+    redis.ask(&["flushall"]);
+    break_connections(&redis);
+    eventually(|| {
+        let states = redis.ask(&["keys", "upload:*:state"]).lines().count();
+        (states < uploads.len()).then(|| format!("{states} are there"))
+    });
+    server.kill();
+    server.restart();
+    for upload_id in &uploads {
+        assert_eq!(status(&server, upload_id), (UploadState::Uploading, 4));
+    }
+}
