@@ -14,6 +14,7 @@ use redis::{Cmd, Value, cmd};
 use super::{
     connection::unredirected,
     error::{Failed, Redirect, RedisError},
+    names::Names,
     node::Node,
     script::Script,
     slots::{self, Range},
@@ -43,7 +44,7 @@ pub struct Settings {
     pub within: Duration,
 }
 
-/// What a connection says first, and how many have.
+/// What a connection says first, and what all connections share.
 pub(super) struct Login {
     pub(super) user: String,
     pub(super) password: String,
@@ -51,6 +52,7 @@ pub(super) struct Login {
     /// Without, bytes go as they are.
     pub(super) tls: Option<Tls>,
     pub(super) connects: Cell<u64>,
+    pub(super) names: Names,
 }
 
 impl fmt::Debug for Login {
@@ -86,7 +88,8 @@ impl Client {
         let Settings { url, tls, client_name, within } = settings;
         assert_eq!(url.tls, tls.is_some(), "what is to be secret isn't sent as it is");
         let RedisUrl { user, password, hosts, .. } = url;
-        let login = Login { user, password, client_name, tls, connects: Cell::default() };
+        let (connects, names) = (Cell::default(), Names::default());
+        let login = Login { user, password, client_name, tls, connects, names };
         Self(Rc::new(Inner {
             login: Rc::new(login),
             within,

@@ -11,6 +11,7 @@ mod body;
 mod client;
 mod connection;
 mod error;
+mod names;
 mod node;
 mod raw;
 mod script;

@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    net::{SocketAddr, ToSocketAddrs as _},
+    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -18,7 +18,7 @@ use super::{
     error::{Failed, RedisError},
     raw::RawConnection,
 };
-use crate::reactor::{task, timer};
+use crate::reactor::timer;
 
 /// After a failed try to connect the next one waits so long; who comes meanwhile fails at once.
 const PAUSE_MS: u64 = 100;
@@ -136,13 +136,13 @@ impl Node {
     async fn open_raw(&self, within: Duration) -> Result<RawConnection, RedisError> {
         let opening = async {
             let mut last = None;
-            for address in self.addresses().await? {
+            for address in self.addresses(within).await? {
                 match RawConnection::open(&self.host, address, &self.login, within).await {
                     Ok(connection) => return Ok(connection),
                     Err(failed) => last = Some(unredirected(failed)),
                 }
             }
-            Err(last.unwrap_or_else(|| self.unknown("it has no address")))
+            Err(last.expect("a host has one address at least"))
         };
         let within_ms = within.as_millis() as u64;
         let opened = timer::deadline(opening, within).await;
@@ -185,26 +185,17 @@ impl Node {
     /// Tries the addresses of its name, in their order.
     async fn open(&self, within: Duration) -> Result<Connection, RedisError> {
         let mut last = None;
-        for address in self.addresses().await? {
+        for address in self.addresses(within).await? {
             match Connection::open(&self.host, address, &self.login, within).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => last = Some(error),
             }
         }
-        Err(last.unwrap_or_else(|| self.unknown("it has no address")))
+        Err(last.expect("a host has one address at least"))
     }
 
-    async fn addresses(&self) -> Result<Vec<SocketAddr>, RedisError> {
-        if let Ok(ip) = self.host.parse() {
-            return Ok(vec![SocketAddr::new(ip, self.port)]);
-        }
-        // The system's resolver blocks.
-        let (host, port) = (self.host.clone(), self.port);
-        let looked_up = task::blocking(move || (host.as_str(), port).to_socket_addrs()).await;
-        looked_up.map(Iterator::collect).map_err(|error| self.unknown(&error.to_string()))
-    }
-
-    fn unknown(&self, problem: &str) -> RedisError {
-        RedisError::Host { host: self.host.clone(), problem: problem.to_owned() }
+    async fn addresses(&self, within: Duration) -> Result<Vec<SocketAddr>, RedisError> {
+        // The other half is for the connection.
+        self.login.names.look_up(&self.host, self.port, within / 2).await
     }
 }
