@@ -1,8 +1,7 @@
-#!lua flags=allow-oom
 -- Makes an upload the caller's, unless a later process has it, and reads it.
 --
--- KEYS: its state, chunks and metadata. ARGV: the caller's fence and epoch, and when Redis may
--- forget the upload (Unix ms) if that is later than what was said before.
+-- KEYS: its state, chunks and metadata. ARGV: the caller's fence, and when Redis may forget the
+-- upload (Unix ms) if that is later than what was said before.
 --
 -- Answers OK, all fields of its state, and all of its metadata; or FENCED and whose it is; or
 -- NOTHING.
@@ -11,11 +10,12 @@ local held = redis.call('HGET', state, 'fence')
 if not held then
     return {'NOTHING'}
 end
-if tonumber(string.match(held, ':(%d+):')) > tonumber(ARGV[2]) then
+-- The caller took the lease after whoever began from the same epoch.
+if not later_by(held, ARGV[1]) or later_by(held, ARGV[1]) > 0 then
     return {'FENCED', held}
 end
 redis.call('HSET', state, 'fence', ARGV[1])
 for _, key in ipairs(KEYS) do
-    redis.call('PEXPIREAT', key, ARGV[3], 'GT')
+    redis.call('PEXPIREAT', key, ARGV[2], 'GT')
 end
 return {'OK', redis.call('HGETALL', state), redis.call('HGETALL', KEYS[3])}

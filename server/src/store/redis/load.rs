@@ -82,7 +82,7 @@ impl RedisStores {
     ) -> Result<Option<StoredUpload>, StoreError> {
         let keys = UploadKeys::new(&upload_id);
         let mut call = ADOPT.by_name(&keys.all());
-        call.arg(self.fence().to_string()).arg(self.fence().epoch).arg(wall_ms + MARGIN_MS);
+        call.arg(self.fence().to_string()).arg(wall_ms + MARGIN_MS);
         let answer = self.run_script(&ADOPT, &keys, &call).await?;
         if let [verdict] = answer.as_slice()
             && read::<String>(verdict.clone())? == "NOTHING"

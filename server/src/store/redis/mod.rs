@@ -41,10 +41,17 @@ pub(crate) const MARGIN_MS: u64 = 48 * 3600 * 1000;
 /// Uploads that are asked for at a time.
 const AT_A_TIME: usize = 64;
 
-static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("take.lua")));
-static ADOPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("adopt.lua")));
+/// A script of an upload's owner.
+macro_rules! of_owner {
+    ($file:literal) => {
+        LazyLock::new(|| Script::new(concat!(include_str!("fence.lua"), include_str!($file))))
+    };
+}
+
+static TAKE: LazyLock<Script> = of_owner!("take.lua");
+static ADOPT: LazyLock<Script> = of_owner!("adopt.lua");
+static RESTORE: LazyLock<Script> = of_owner!("restore.lua");
 static EXCEED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("exceed.lua")));
-static RESTORE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("restore.lua")));
 
 /// All stores of a node, as one executor reaches them. Clones share the connections.
 #[derive(Clone)]

@@ -1,4 +1,3 @@
-#!lua flags=allow-oom
 -- Writes an upload that Redis has lost, or an older state of which it came back with, as its owner
 -- knows it: a page of its chunks, and with the last page the rest.
 --
@@ -13,13 +12,7 @@
 -- Answers OK; or FENCED and whose it is; or LOST if pages before this one are gone.
 local state, chunks, metadata, pages = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local held = redis.call('HMGET', state, 'fence', 'rev')
--- Whoever began before this process has lost it: Redis came back from a time before it was adopted.
-local function is_later(fence)
-    local node, epoch = string.match(ARGV[1], '^(%x+):(%d+):')
-    local its_node, its_epoch = string.match(fence, '^(%x+):(%d+):')
-    return its_node ~= node or tonumber(its_epoch) >= tonumber(epoch)
-end
-if held[1] and held[1] ~= ARGV[1] and is_later(held[1]) then
+if is_kept_from(ARGV[1], held[1]) then
     return {'FENCED', held[1]}
 end
 if tonumber(held[2] or '0') >= tonumber(ARGV[2]) then

@@ -1,9 +1,8 @@
-#!lua flags=allow-oom
 -- Takes those steps of one upload that weren't taken before, all or none.
 --
 -- KEYS: its state, chunks and metadata. ARGV: the caller's fence, the rev of the first step, the
 -- time of the steps (Unix ms), when Redis may forget the upload (Unix ms), and the steps: each its
--- letter, how many words follow, and those.
+-- name, how many words follow, and those.
 --
 -- Answers OK, and OVER if nothing can come of the upload any more; or FENCED and whose it is; or GAP
 -- and the rev that it has.
@@ -11,16 +10,10 @@ local state, chunks, metadata = KEYS[1], KEYS[2], KEYS[3]
 local fence, first_rev, forget_ms = ARGV[1], tonumber(ARGV[2]), ARGV[4]
 local held = redis.call('HMGET', state, 'fence', 'rev', 'state')
 local rev = tonumber(held[2] or '0')
--- Whoever began before this process has lost it: Redis came back from a time before it was adopted.
-local function is_later(other)
-    local node, epoch = string.match(fence, '^(%x+):(%d+):')
-    local its_node, its_epoch = string.match(other, '^(%x+):(%d+):')
-    return its_node ~= node or tonumber(its_epoch) >= tonumber(epoch)
+if is_kept_from(fence, held[1]) then
+    return {'FENCED', held[1]}
 end
 if held[1] and held[1] ~= fence then
-    if is_later(held[1]) then
-        return {'FENCED', held[1]}
-    end
     redis.call('HSET', state, 'fence', fence)
 end
 local is_new = rev == 0 and ARGV[5]

@@ -291,3 +291,38 @@ fn who_couldnt_renew_its_lease_writes_nothing() {
     assert_eq!(kept.renew(), Renewed::Held);
     assert!(kept.ask(async |stores| stores.forget_ended(STORE, 78, 9).await.unwrap()));
 }
+
+#[test]
+fn who_may_write_an_upload_is_the_same_for_every_script() {
+    let kept = RedisKept::empty();
+    let (steps, stored) = upload(1);
+    take(&kept, 1, steps).unwrap();
+    let state = format!("upload:{{{}}}:state", record().upload_id);
+    let own = kept.redis.ask(&["hget", &state, "fence"]);
+    let (node, rest) = own.split_once(':').unwrap();
+    let (epoch, token) = rest.split_once(':').unwrap();
+    let epoch: u64 = epoch.parse().unwrap();
+    let fence = |epoch: u64, token: &str| format!("{node}:{epoch}:{token}");
+    let other = "ffffffffffffff00";
+    for (fence, takes, adopts) in [
+        (own.clone(), true, true),
+        (fence(epoch - 1, other), true, true),
+        (fence(epoch, other), false, true),
+        (fence(epoch + 1, token), false, false),
+        (own.replacen(node, other, 1), false, false),
+    ] {
+        let set = || kept.redis.ask(&["hset", &state, "fence", &fence, "rev", "1"]);
+        let is_fenced = |ended: Result<(), StoreError>| match ended {
+            Ok(()) => false,
+            Err(StoreError::Step(StepError::Fenced)) => true,
+            Err(error) => panic!("{error}"),
+        };
+        set();
+        assert_eq!(is_fenced(take(&kept, 2, vec![put(0)])), !takes, "{fence}");
+        set();
+        assert_eq!(is_fenced(restore(&kept, &stored)), !takes, "{fence}");
+        set();
+        let adopted = kept.ask(async |stores| stores.load_open(STORE, WALL_MS).await);
+        assert_eq!(is_fenced(adopted.map(drop)), !adopts, "{fence}");
+    }
+}
