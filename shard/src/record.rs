@@ -157,6 +157,14 @@ pub struct UploadRecord {
     pub cleanup_pending: bool,
 }
 
+impl UploadRecord {
+    /// It hasn't ended, or isn't swept yet: so its owner has it in memory.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        !self.state.ended() || self.cleanup_pending
+    }
+}
+
 /// One step of an upload's durable life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transition {

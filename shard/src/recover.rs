@@ -24,8 +24,7 @@ pub(crate) fn store_loaded(
     let config = &shard.cx.config;
     let mut spool = Extents::new(config.segment_bytes, config.spool_bytes_max);
     for FoundUpload { stored: upload, .. } in &uploads {
-        let record = &upload.record;
-        if record.state.ended() && !record.cleanup_pending {
+        if !upload.record.is_live() {
             continue;
         }
         for chunk in upload.chunks.values() {

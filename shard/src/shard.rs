@@ -75,8 +75,8 @@ impl Shard {
         std::mem::swap(&mut self.cx.effects, effects);
     }
 
-    /// Uploads that haven't ended or aren't swept yet, or took their last step after `since_ms`,
-    /// Unix ms, and are still here; and how many of their steps are durable.
+    /// Uploads that are live, or took their last step after `since_ms`, Unix ms, and are still here;
+    /// and how many of their steps are durable.
     pub fn uploads_since(&self, since_ms: u64) -> impl Iterator<Item = (UploadId, u64)> {
         let stays = move |upload: &Upload| {
             upload.ending < Ending::Swept || upload.stored.record.update_ms > since_ms
@@ -87,8 +87,8 @@ impl Shard {
             .map(|(upload_id, upload)| (*upload_id, upload.durable_rev))
     }
 
-    /// Uploads that haven't ended or aren't swept yet, and how many of their steps are durable.
-    pub fn open_uploads(&self) -> impl Iterator<Item = (UploadId, u64)> {
+    /// Uploads that are live ([`UploadRecord::is_live`]), and how many of their steps are durable.
+    pub fn live_uploads(&self) -> impl Iterator<Item = (UploadId, u64)> {
         self.uploads_since(u64::MAX)
     }
 
@@ -97,13 +97,12 @@ impl Shard {
     pub fn over_ms(&self, upload_id: &UploadId) -> Option<u64> {
         let upload = self.uploads.get(upload_id)?;
         let record = &upload.stored.record;
-        let is_over = record.state.ended() && !record.cleanup_pending;
-        (is_over && upload.durable_rev == upload.stored.rev).then_some(record.update_ms)
+        (!record.is_live() && upload.durable_rev == upload.stored.rev).then_some(record.update_ms)
     }
 
     /// An upload as its store will have it once all its steps are durable.
     #[must_use]
-    pub fn stored(&self, upload_id: &UploadId) -> Option<&StoredUpload> {
+    pub fn upload(&self, upload_id: &UploadId) -> Option<&StoredUpload> {
         self.uploads.get(upload_id).map(|upload| &upload.stored)
     }
 

@@ -70,9 +70,9 @@ impl Stores {
             Err(StoreError::Step(StepError::Gap { .. })) => {}
             taken => return taken,
         }
-        let stored = shard.borrow().stored(&upload_id).cloned();
-        let stored = stored.expect("an upload is kept while steps of it are taken");
-        stores.restore(&stored, wall_ms).await?;
+        let upload = shard.borrow().upload(&upload_id).cloned();
+        let upload = upload.expect("an upload is kept while steps of it are taken");
+        stores.restore(&upload, wall_ms).await?;
         take().await
     }
 

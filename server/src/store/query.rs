@@ -26,7 +26,7 @@ pub struct Filter {
 pub enum Stage {
     /// Anywhere.
     Any,
-    /// Not ended, or not swept yet: their owners have them in memory.
+    /// Not ended, or not swept yet ([`UploadRecord::is_live`]): their owners have them in memory.
     Live,
     /// Ended so.
     Ended(State),
@@ -44,6 +44,18 @@ pub struct Room {
 }
 
 impl Room {
+    /// An upload is told, with so many bytes of texts.
+    pub(super) fn take(&mut self, text_bytes: usize) {
+        self.items -= 1;
+        self.bytes = self.bytes.saturating_sub(text_bytes);
+    }
+
+    /// Chunks were looked at: these were rows, too.
+    pub(super) fn take_chunks(&mut self, sums: Sums) -> Sums {
+        self.rows = self.rows.saturating_sub(sums.chunks as usize);
+        sums
+    }
+
     /// Nothing more fits.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -71,8 +83,32 @@ pub struct Stretch {
     pub room: Room,
 }
 
-/// Chunks, their bytes and those that are stored, of what is one object.
-pub(super) fn whole(record: &UploadRecord) -> Option<[u64; 3]> {
-    let size_bytes = record.object.as_ref()?.size_bytes;
-    Some([record.total_chunks?.into(), size_bytes, size_bytes])
+/// What is told of an upload's chunks all together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sums {
+    /// How many there are.
+    pub(super) chunks: u64,
+    /// Their bytes.
+    pub(super) bytes: u64,
+    /// Those that are as far as they go.
+    pub(super) stored_bytes: u64,
+}
+
+impl Sums {
+    /// Of an upload that is one object: no chunk need be looked at.
+    pub(super) fn of_object(record: &UploadRecord) -> Option<Self> {
+        let bytes = record.object.as_ref()?.size_bytes;
+        Some(Self { chunks: record.total_chunks?.into(), bytes, stored_bytes: bytes })
+    }
+}
+
+impl Found {
+    pub(super) fn at_rest(record: UploadRecord, sums: Sums) -> Self {
+        Self::AtRest(Box::new(UploadView {
+            record,
+            received_bytes: sums.bytes,
+            received_count: sums.chunks as u32,
+            stored_bytes: sums.stored_bytes,
+        }))
+    }
 }

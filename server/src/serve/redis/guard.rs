@@ -136,7 +136,7 @@ impl Guard {
         }
     }
 
-    /// Writes again whatever Redis lacks of uploads that are open or ended lately. Whether it lacks
+    /// Writes again whatever Redis lacks of uploads that are live or ended lately. Whether it lacks
     /// nothing now.
     async fn audit(&self) -> bool {
         let Some(stores) = &self.stores else { return true };
@@ -176,13 +176,12 @@ impl Guard {
         rev: u64,
     ) -> Result<bool, StoreError> {
         let record = self.shard.borrow().record(upload_id).cloned();
-        let is_open = |record: &UploadRecord| !record.state.ended() || record.cleanup_pending;
-        if let Some(record) = record.filter(is_open) {
+        if let Some(record) = record.filter(UploadRecord::is_live) {
             // The next process would find it no more, and sweep what it has.
             stores.announce(&record).await?;
         }
         let lacks = stores.lacks(upload_id, rev).await?;
-        let stored = self.shard.borrow().stored(upload_id).filter(|_| lacks).cloned();
+        let stored = self.shard.borrow().upload(upload_id).filter(|_| lacks).cloned();
         if let Some(stored) = &stored {
             stores.restore(stored, clock::wall_ms()).await?;
         }
@@ -194,9 +193,10 @@ impl Guard {
         Ok(stored.is_some())
     }
 
-    /// Puts off when Redis may forget what is open. Whether that was done.
+    /// Puts off when Redis may forget what is live. Whether that was done.
     async fn keep(&self) -> bool {
-        for (upload_id, _) in self.open_uploads() {
+        let live: Vec<_> = self.shard.borrow().live_uploads().collect();
+        for (upload_id, _) in live {
             if let Err(error) = self.keep_one(&upload_id).await {
                 tracing::warn!(%upload_id, %error, "an upload's time to live can't be put off");
                 return false;
@@ -213,10 +213,6 @@ impl Guard {
             spool.keep(upload_id).await?;
         }
         Ok(())
-    }
-
-    fn open_uploads(&self) -> Vec<(UploadId, u64)> {
-        self.shard.borrow().open_uploads().collect()
     }
 }
 

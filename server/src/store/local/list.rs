@@ -5,13 +5,12 @@
 
 use rusqlite::{Connection, Row, params};
 use sluice_proto::ids::UploadId;
-use sluice_shard::effect::UploadView;
 
 use super::{
     codec,
     load::{column, parsed, record},
 };
-use crate::store::query::{Filter, Found, Room, Stage, Stretch, whole};
+use crate::store::query::{Filter, Found, Room, Stage, Stretch, Sums};
 
 /// The uploads behind `after`, as far as there is room.
 ///
@@ -68,39 +67,28 @@ fn is_live(row: &Row<'_>) -> rusqlite::Result<bool> {
 fn find(conn: &Connection, row: &Row<'_>, room: &mut Room) -> rusqlite::Result<Found> {
     let length = |name| Ok::<_, rusqlite::Error>(row.get_ref(name)?.as_str()?.len());
     let bytes = length("filename")? + length("mime_type")? + length("metadata")?;
-    room.items -= 1;
-    room.bytes = room.bytes.saturating_sub(bytes);
+    room.take(bytes);
     if is_live(row)? {
         return Ok(Found::Live(parsed(row, "upload_id", UploadId::parse)?));
     }
     let record = record(row)?;
-    let [count, received, stored] = match whole(&record) {
-        Some(figures) => figures,
-        None => {
-            let figures = sum(conn, row.get("upload")?)?;
-            // These were rows too.
-            room.rows = room.rows.saturating_sub(figures[0] as usize);
-            figures
-        }
+    let sums = match Sums::of_object(&record) {
+        Some(sums) => sums,
+        None => room.take_chunks(sum(conn, row.get("upload")?)?),
     };
-    Ok(Found::AtRest(Box::new(UploadView {
-        record,
-        received_bytes: received,
-        received_count: count as u32,
-        stored_bytes: stored,
-    })))
+    Ok(Found::at_rest(record, sums))
 }
 
-/// Chunks, their bytes and those that are stored, of what isn't one object.
-fn sum(conn: &Connection, upload: i64) -> rusqlite::Result<[u64; 3]> {
+fn sum(conn: &Connection, upload: i64) -> rusqlite::Result<Sums> {
     let mut select = conn.prepare_cached(
         "SELECT count(*), coalesce(sum(bytes), 0),
             coalesce(sum(bytes) FILTER (WHERE place IN (?2, ?3)), 0)
          FROM chunks WHERE upload = ?1",
     )?;
     let [object, discarded] = codec::STORED_PLACES;
-    let figures: [i64; 3] = select.query_row(params![upload, object, discarded], |row| {
-        Ok([row.get(0)?, row.get(1)?, row.get(2)?])
-    })?;
-    Ok(figures.map(|figure| figure as u64))
+    select.query_row(params![upload, object, discarded], |row| {
+        let [chunks, bytes, stored_bytes]: [i64; 3] = [row.get(0)?, row.get(1)?, row.get(2)?];
+        let [chunks, bytes, stored_bytes] = [chunks, bytes, stored_bytes].map(|sum| sum as u64);
+        Ok(Sums { chunks, bytes, stored_bytes })
+    })
 }

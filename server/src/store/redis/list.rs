@@ -3,15 +3,12 @@
 use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join, stream};
 use sluice_io::redis::{cmd, read};
 use sluice_proto::ids::{StoreId, UploadId};
-use sluice_shard::{
-    effect::UploadView,
-    record::{ChunkPlace, UploadRecord},
-};
+use sluice_shard::record::{ChunkPlace, UploadRecord};
 
 use super::{AT_A_TIME, RedisStores, UploadKeys, fields};
 use crate::store::{
     StoreError,
-    query::{Filter, Found, Room, Stage, Stretch, whole},
+    query::{Filter, Found, Room, Stage, Stretch, Sums},
 };
 
 /// Uploads that are read before it is known whether there is room for them.
@@ -75,47 +72,34 @@ impl RedisStores {
     }
 
     async fn find(&self, record: UploadRecord, room: &mut Room) -> Result<Found, StoreError> {
-        room.items -= 1;
-        room.bytes = room.bytes.saturating_sub(text_bytes(&record));
-        if is_live(&record) {
+        room.take(text_bytes(&record));
+        if record.is_live() {
             return Ok(Found::Live(record.upload_id));
         }
-        let [count, received, stored] = match whole(&record) {
-            Some(figures) => figures,
-            None => {
-                let figures = self.sum(record.upload_id).await?;
-                // These were rows too.
-                room.rows = room.rows.saturating_sub(figures[0] as usize);
-                figures
-            }
+        let sums = match Sums::of_object(&record) {
+            Some(sums) => sums,
+            None => room.take_chunks(self.sum(record.upload_id).await?),
         };
-        Ok(Found::AtRest(Box::new(UploadView {
-            record,
-            received_bytes: received,
-            received_count: count as u32,
-            stored_bytes: stored,
-        })))
+        Ok(Found::at_rest(record, sums))
     }
 
-    /// Chunks, their bytes and those that are stored, of what isn't one object.
-    async fn sum(&self, upload_id: UploadId) -> Result<[u64; 3], StoreError> {
-        let chunks = self.chunks(upload_id, &UploadKeys::new(&upload_id)).await?;
-        let bytes = chunks.values().map(|chunk| chunk.bytes).sum();
+    async fn sum(&self, upload_id: UploadId) -> Result<Sums, StoreError> {
+        let records = self.chunks(upload_id, &UploadKeys::new(&upload_id)).await?;
         let is_stored = |place| matches!(place, ChunkPlace::Object | ChunkPlace::Discarded);
-        let stored = chunks.values().filter(|chunk| is_stored(chunk.place));
-        Ok([chunks.len() as u64, bytes, stored.map(|chunk| chunk.bytes).sum()])
+        let stored = records.values().filter(|chunk| is_stored(chunk.place));
+        Ok(Sums {
+            chunks: records.len() as u64,
+            bytes: records.values().map(|chunk| chunk.bytes).sum(),
+            stored_bytes: stored.map(|chunk| chunk.bytes).sum(),
+        })
     }
-}
-
-fn is_live(record: &UploadRecord) -> bool {
-    !record.state.ended() || record.cleanup_pending
 }
 
 fn matches(filter: &Filter, record: &UploadRecord) -> bool {
     let spec = &record.spec;
     let stage = match filter.stage {
         Stage::Any => true,
-        Stage::Live => is_live(record),
+        Stage::Live => record.is_live(),
         Stage::Ended(state) => record.state == state,
     };
     stage

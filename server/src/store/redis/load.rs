@@ -59,7 +59,7 @@ impl RedisStores {
             return Ok(Loaded::TooLarge);
         }
         let upload = self.with_chunks(upload_id, &keys, &state, &metadata).await?;
-        if upload.record.state.ended() && !upload.record.cleanup_pending {
+        if !upload.record.is_live() {
             return Ok(Loaded::Whole(Box::new(upload)));
         }
         let epoch = state.read("fence", |fence| fence.split(':').nth(1)?.parse::<u64>().ok());
@@ -95,7 +95,7 @@ impl RedisStores {
             .map_err(|_| RedisError::Answer("of adopt.lua".to_owned()))?;
         let (state, metadata) = (Fields::new(read(state)?), Fields::new(read(metadata)?));
         let upload = self.with_chunks(upload_id, &keys, &state, &metadata).await?;
-        if upload.record.state.ended() && !upload.record.cleanup_pending {
+        if !upload.record.is_live() {
             self.name_ended(&upload_id, upload.record.update_ms).await?;
             return Ok(None);
         }

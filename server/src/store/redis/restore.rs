@@ -81,7 +81,7 @@ impl RedisStores {
             obeyed(self.run_script(&RESTORE, &names, &call).await?)?;
         }
         // It was announced again, and nobody else would take that back.
-        if record.state.ended() && !record.cleanup_pending {
+        if !record.is_live() {
             self.settle(&record.upload_id, record.update_ms).await?;
         }
         Ok(())
