@@ -36,6 +36,7 @@
 //! A future that is dropped stops sending at once; the upload stays open on the server until it is
 //! resumed, aborted or expires.
 
+mod chunk;
 mod initiate;
 mod link;
 mod lists;

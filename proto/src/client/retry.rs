@@ -55,6 +55,19 @@ impl RetryPolicy {
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
+        self.run_until(link, call, |_| false).await
+    }
+
+    /// As [`run`](Self::run), and no further than to a refusal of which `stops` says so.
+    pub(super) async fn run_until<T, F>(
+        &self,
+        link: &Link,
+        call: impl Fn() -> F,
+        stops: impl Fn(&ReceivedRefusal) -> bool,
+    ) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
         let mut attempt = 1;
         loop {
             let status = match call().await {
@@ -67,7 +80,8 @@ impl RetryPolicy {
                 // Not an answer of the service: perhaps the way is broken.
                 link.lose_owner();
             }
-            if stop || attempt >= self.attempts || !may_retry(&refusal) {
+            let stop = stop || attempt >= self.attempts || stops(&refusal);
+            if stop || !may_retry(&refusal) {
                 return Err(ClientError::Refused(Box::new(refusal)));
             }
             tokio::time::sleep(self.jittered(attempt, refusal.retry_after)).await;

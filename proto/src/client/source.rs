@@ -43,6 +43,16 @@ impl Source {
         }
     }
 
+    /// The same, if any part of it can be read again.
+    pub(super) fn again(&self) -> Option<Self> {
+        match self {
+            Self::File { file, size_bytes } => {
+                Some(Self::File { file: Arc::clone(file), size_bytes: *size_bytes })
+            }
+            Self::Stream(_) => None,
+        }
+    }
+
     /// The bytes of chunk `number` when all have `chunk_bytes` but the last;
     /// `None` beyond the last. A stream must be asked in order.
     pub(super) async fn read(

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinError, JoinSet};
 
-use crate::checksum::{ChunkSums, Crc64Nvme};
-use crate::client::initiate::{chunk_timeout, initiate, open, paid, request};
+use crate::checksum::Crc64Nvme;
+use crate::client::chunk::{Again, Chunk, Sending};
+use crate::client::initiate::{initiate, open, request};
 use crate::client::link::{CALL_TIMEOUT, Link, within};
 use crate::client::missing::Missing;
 use crate::client::source::Source;
@@ -31,11 +32,12 @@ const TELL_INTERVAL: Duration = Duration::from_millis(500);
 const REPAIRS_MAX: u32 = 3;
 
 #[derive(Clone)]
-struct Call {
-    link: Link,
-    retry: RetryPolicy,
-    pace: Option<Pace>,
-    upload_id: String,
+pub(super) struct Call {
+    pub link: Link,
+    pub retry: RetryPolicy,
+    pub pace: Option<Pace>,
+    pub upload_id: String,
+    pub sending: Sending,
 }
 
 /// Chunks in flight; each gives its length.
@@ -184,6 +186,7 @@ impl Call {
             retry: client.retry,
             pace: options.pace.clone(),
             upload_id: opened.upload_id.clone(),
+            sending: Sending::default(),
         }
     }
 
@@ -259,17 +262,20 @@ impl Call {
             let room = room(self.pace.as_ref()).await;
             let read = source.read(number, chunk_bytes as usize);
             let Some(data) = self.read(read, &mut flying, told, progress).await? else { break };
-            let (chunk_sums, len) = (ChunkSums::of(&data), data.len() as u64);
-            sums.insert(number, (chunk_sums.crc64nvme(), len));
+            let len = data.len() as u64;
+            let chunk = Chunk::new(number, data);
+            sums.insert(number, (chunk.sums.crc64nvme(), len));
             if missing.is_some_and(|missing| !missing.contains(number)) {
                 told.acked_bytes += len;
                 told.resumed_bytes += len;
                 continue;
             }
-            let call = self.clone();
+            let (call, turn) = (self.clone(), self.sending.begin(number));
+            let chunk_bytes = chunk_bytes as usize;
+            let again = source.again().map(|source| Again { source, chunk_bytes });
             flying.spawn(async move {
-                let _room = room;
-                call.send_chunk(number, data, chunk_sums).await
+                let (_room, _turn) = (room, turn);
+                call.send_chunk(chunk, again).await
             });
         }
         while !flying.is_empty() {
@@ -277,32 +283,6 @@ impl Call {
         }
         progress(told);
         Ok(sums)
-    }
-
-    async fn send_chunk(
-        &self,
-        number: u32,
-        data: Bytes,
-        sums: ChunkSums,
-    ) -> Result<u64, ClientError> {
-        let len = data.len() as u64;
-        let request = pb::UploadChunkRequest {
-            upload_id: self.upload_id.clone(),
-            chunk_number: number as i32,
-            crc32c: Bytes::copy_from_slice(&sums.crc32c().to_be_bytes()),
-            crc64nvme: Bytes::copy_from_slice(&sums.crc64nvme().to_be_bytes()),
-            data,
-            ..Default::default()
-        };
-        let send = || {
-            let (mut service, request) = (self.link.service(), request.clone());
-            async move {
-                paid(self.pace.as_ref(), len).await;
-                within(chunk_timeout(len), service.upload_chunk(request)).await
-            }
-        };
-        self.retry.run(&self.link, send).await?;
-        Ok(len)
     }
 
     /// Which chunks are not in, from all pages.

@@ -31,6 +31,11 @@ pub struct World {
     /// What it says that it takes; 0: nothing.
     pub max_chunk_bytes: i64,
     pub duplicate: bool,
+    /// Loses these chunks once it has told what it has; then it has room for the first that is
+    /// missing alone, until all of these are in again.
+    pub loses: Vec<i32>,
+    /// Numbers of the chunks that it took, in that order.
+    pub taken: Vec<i32>,
     pub lies: bool,
     /// Streams of progress to come: the states told, and how each stream ends. None left:
     /// UNIMPLEMENTED.
@@ -120,7 +125,13 @@ impl UploadService for Fake {
         }
         assert_eq!(Crc32c::from_wire(&chunk.crc32c), Some(Crc32c::of(&chunk.data)));
         assert_eq!(Crc64Nvme::from_wire(&chunk.crc64nvme), Some(Crc64Nvme::of(&chunk.data)));
+        let first = (0..).find(|number| !world.chunks.contains_key(number)).unwrap();
+        if world.loses.contains(&first) && chunk.chunk_number > first {
+            let full = Refusal::new(Reason::SpoolFull, "full").with("missing_chunk", first);
+            return Err(status_of(&full.retry_after_ms(1)));
+        }
         world.chunks.insert(chunk.chunk_number, chunk.data.to_vec());
+        world.taken.push(chunk.chunk_number);
         Ok(Response::new(pb::UploadChunkResponse::default()))
     }
 
@@ -157,6 +168,8 @@ impl UploadService for Fake {
         let received_ranges = world.chunks.keys().map(range).collect();
         let upload = Some(upload);
         let status = pb::GetUploadStatusResponse { upload, received_ranges, ..Default::default() };
+        let World { chunks, loses, .. } = &mut *world;
+        chunks.retain(|number, _| !loses.contains(number));
         Ok(Response::new(status))
     }
 

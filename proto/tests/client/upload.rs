@@ -41,6 +41,23 @@ async fn a_resume_sends_only_what_is_missing() {
     assert_eq!(fake.world().chunk_calls.len(), 2);
 }
 
+/// The server had them, and no room for any other chunk before they are in again.
+#[tokio::test]
+async fn chunks_that_others_wait_for_are_sent_first() {
+    for (parallel, loses) in [(1, vec![0]), (1, vec![0, 1]), (4, vec![0, 1]), (4, vec![1])] {
+        let chunks = [(0, b"012".to_vec()), (1, b"345".to_vec())].into();
+        let world = World { chunks, duplicate: true, loses: loses.clone(), ..Default::default() };
+        let (fake, client) = start(world).await;
+        let options = UploadOptions { parallel: Some(parallel), ..options() };
+        let report = client.upload(file(SENT), options, |_| {}).await.unwrap();
+        assert_eq!((report.size_bytes, report.resumed_bytes), (10, 6));
+        let world = fake.world();
+        assert_eq!(world.whole(), SENT);
+        let again = |number: &&i32| loses.contains(number);
+        assert_eq!(world.taken.iter().filter(again).copied().collect::<Vec<_>>(), loses);
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_one_empty_object() {
     let (_, client) = start(World::default()).await;
