@@ -34,7 +34,7 @@ pub(crate) fn closed(shard: &mut Shard, key: StreamKey, ended: Result<Outcome, F
     let written = ended.is_ok();
     let result = match &ended {
         Err(Failure::Full) => Err(refuse::spool_full()),
-        Err(Failure::Unavailable | Failure::Gone) => Err(refuse::backend_down()),
+        Err(Failure::Unavailable | Failure::Damaged | Failure::Gone) => Err(refuse::backend_down()),
         Ok(_) => commit(upload, &mut shard.cx, &stream, place, body),
     };
     let kept = matches!(result, Ok(true));

@@ -26,6 +26,8 @@ pub enum Event {
         uploads: Vec<FoundUpload>,
         /// Segment files found in its spool.
         segments: Vec<u32>,
+        /// They stay while this process runs: an upload that can't be read may have bytes there.
+        keeps_segments: bool,
     },
     /// InitiateUpload.
     Initiate(Box<Initiate>),
@@ -225,6 +227,8 @@ pub enum Failure {
     Full,
     /// Not now: an I/O error, a backend that is down or slow.
     Unavailable,
+    /// Only of [`Effect::Load`](crate::Effect::Load): what is recorded of the upload can't be read.
+    Damaged,
     /// Only of [`Effect::Place`](crate::Effect::Place) from Redis: the body isn't there, or isn't
     /// whole, and won't ever be.
     Gone,

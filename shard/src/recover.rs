@@ -8,18 +8,26 @@ use crate::{
     ending,
     extents::Extents,
     losing, placing,
-    record::{ChunkPlace, FoundUpload, State},
+    record::{ChunkPlace, Extent, FoundUpload, State},
     shard::Shard,
     steps,
     timers::Timer,
     upload::{Ending, Upload},
 };
 
+/// Segment files of a store.
+#[derive(Clone, Copy)]
+pub(crate) struct Segments<'a> {
+    pub found: &'a [u32],
+    /// Also those that no record names.
+    pub stay: bool,
+}
+
 pub(crate) fn store_loaded(
     shard: &mut Shard,
     store: StoreId,
     uploads: Vec<FoundUpload>,
-    segments: &[u32],
+    segments: Segments<'_>,
 ) {
     let config = &shard.cx.config;
     let mut spool = Extents::new(config.segment_bytes, config.spool_bytes_max);
@@ -33,8 +41,10 @@ pub(crate) fn store_loaded(
             }
         }
     }
-    for &segment in segments {
-        if spool.is_dead(segment) {
+    for &segment in segments.found {
+        if segments.stay {
+            spool.retake(Extent { segment, offset: 0, bytes: 0 });
+        } else if spool.is_dead(segment) {
             shard.cx.emit(Effect::RemoveSegment { store, segment });
         }
     }

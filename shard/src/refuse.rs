@@ -43,6 +43,10 @@ pub(crate) fn redis_full(number: u32, front: u32) -> Refusal {
     if number > front { refusal.with("missing_chunk", front) } else { refusal }
 }
 
+pub(crate) fn damaged() -> Refusal {
+    Refusal::new(Reason::Internal, "what is recorded of this upload can't be read")
+}
+
 pub(crate) fn backend_down() -> Refusal {
     Refusal::new(Reason::BackendDown, "what keeps the bytes can't be reached just now")
         .retry_after_ms(RETRY_AFTER_MS)

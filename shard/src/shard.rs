@@ -170,8 +170,9 @@ impl Shard {
     /// Takes an event whose upload, if it is there at all, is in memory.
     pub(crate) fn handle(&mut self, event: Event) {
         match event {
-            Event::StoreLoaded { store, uploads, segments } => {
-                recover::store_loaded(self, store, uploads, &segments);
+            Event::StoreLoaded { store, uploads, segments, keeps_segments } => {
+                let found = recover::Segments { found: &segments, stay: keeps_segments };
+                recover::store_loaded(self, store, uploads, found);
             }
             Event::Initiate(request) => initiate::initiate(self, request),
             Event::InitiateAgain { call, upload_id } => initiate::again(self, call, &upload_id),

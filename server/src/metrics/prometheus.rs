@@ -179,7 +179,7 @@ fn work(text: &mut Text, total: &ShardSnapshot) {
 type OfShard = fn(&ShardSnapshot) -> u64;
 
 fn by_shard(text: &mut Text, shards: &[ShardSnapshot]) {
-    let families: [(&str, &str, &str, OfShard); 7] = [
+    let families: [(&str, &str, &str, OfShard); 8] = [
         ("connections", "Open connections.", "gauge", |s| s.connections),
         ("parked_streams", "Streams that wait for admission.", "gauge", |s| {
             s.gauges.parked_streams
@@ -196,6 +196,12 @@ fn by_shard(text: &mut Text, shards: &[ShardSnapshot]) {
             "Reads and writes that went through the page cache though they need not.",
             "counter",
             |s| s.gauges.direct_io_fallbacks,
+        ),
+        (
+            "damaged_records_total",
+            "Times that a record of an upload was met that can't be read: its id is in the log.",
+            "counter",
+            |s| s.gauges.damaged_records,
         ),
         ("queue_chunks", "Chunks recorded and not yet in their object.", "gauge", |s| {
             s.gauges.queue_chunks

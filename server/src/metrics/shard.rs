@@ -68,6 +68,9 @@ pub struct ShardGauges {
     pub redis: Option<RedisGauges>,
     /// Reads and writes that the kernel refused to do past its page cache.
     pub direct_io_fallbacks: u64,
+    /// How often a record of an upload was met that can't be read: the process's, told by its first
+    /// shard.
+    pub damaged_records: u64,
 }
 
 /// How Redis was when a shard last looked, all its servers together.
@@ -323,6 +326,7 @@ impl ShardGauges {
             (mine, other) => mine.or(other),
         };
         self.direct_io_fallbacks += other.direct_io_fallbacks;
+        self.damaged_records += other.damaged_records;
     }
 }
 

@@ -226,6 +226,7 @@ impl Performer {
         let (stored, is_left) = match self.0.work.watch(Work::Load, upload_id, reading).await? {
             Loaded::Nothing => return Ok(Outcome::Loaded(None)),
             Loaded::TooLarge => return Err(Failure::Full),
+            Loaded::Damaged => return Err(Failure::Damaged),
             Loaded::Whole(stored) => (*stored, false),
             Loaded::Left(stored) => (*stored, true),
         };

@@ -7,7 +7,7 @@ use sluice_io::{
     reactor::executor::ExecutorError,
     sqlite::{Database, DatabaseError},
 };
-use sluice_proto::ids::StoreId;
+use sluice_proto::ids::{StoreId, UploadId};
 use sluice_shard::{
     Event,
     record::{ChunkPlace, ChunkRecord, FoundUpload, State, StoredUpload},
@@ -17,7 +17,7 @@ use super::clock;
 use crate::{
     config::Spool,
     metadata,
-    store::{StoreError, redis::RedisUnfit},
+    store::{LiveUploads, StoreError, redis::RedisUnfit},
 };
 
 /// Why what is recorded can't be used.
@@ -61,23 +61,25 @@ pub enum StateError {
 ///
 /// Sweeps what a crash left behind before its upload was recorded: files, and claims in the
 /// metadata; gives back what ended uploads hold, before anybody can hear of their end; and finds out
-/// which have ended though their store has lost that.
+/// which have ended though their store has lost that. Of an upload that can't be read nothing goes.
 pub(super) fn take_up(
     root: &Path,
     metadata: &Database,
     stores: u16,
     spool: Spool,
-    mut load: impl FnMut(StoreId) -> Result<Vec<StoredUpload>, StateError>,
+    mut load: impl FnMut(StoreId) -> Result<LiveUploads, StateError>,
 ) -> Result<Vec<Event>, StateError> {
     let (mut known, mut failed) = (HashSet::new(), Vec::new());
     let (mut events, mut left_in_redis) = (Vec::new(), 0);
     for store in (0..stores).map(StoreId) {
-        let uploads = load(store)?;
-        known.extend(uploads.iter().map(|upload| upload.record.upload_id));
+        let LiveUploads { uploads, damaged } = load(store)?;
+        let ids: HashSet<_> = uploads.iter().map(|upload| upload.record.upload_id).collect();
+        let ids = &ids | &damaged.iter().copied().collect();
         let records = uploads.iter().map(|upload| &upload.record);
         failed.extend(records.filter(|record| record.state > State::Completed).cloned());
         let folder = |source| StateError::Folder { store, source };
-        sweep_partials(root, store, &uploads).map_err(folder)?;
+        sweep_partials(root, store, &ids).map_err(folder)?;
+        known.extend(ids);
         let segments = segments(root, store).map_err(folder)?;
         let uploads = with_lost_ends(metadata, uploads)?;
         left_in_redis += match spool {
@@ -86,7 +88,8 @@ pub(super) fn take_up(
                 uploads.iter().filter(|upload| has_bodies(upload)).count()
             }
         };
-        events.push(Event::StoreLoaded { store, uploads, segments });
+        let keeps_segments = !damaged.is_empty();
+        events.push(Event::StoreLoaded { store, uploads, segments, keeps_segments });
     }
     if left_in_redis > 0 {
         return Err(StateError::LeftInRedis { uploads: left_in_redis });
@@ -137,15 +140,18 @@ fn segments(root: &Path, store: StoreId) -> std::io::Result<Vec<u32>> {
 }
 
 /// Removes partial objects whose upload no store knows: a crash came before its record.
-fn sweep_partials(root: &Path, store: StoreId, known: &[StoredUpload]) -> std::io::Result<usize> {
+fn sweep_partials(
+    root: &Path,
+    store: StoreId,
+    known: &HashSet<UploadId>,
+) -> std::io::Result<usize> {
     let folder = root.join("partial").join(store.0.to_string());
     let mut swept = 0;
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
-        let is_known = known
-            .iter()
-            .any(|upload| name.to_str() == Some(upload.record.upload_id.to_string().as_str()));
+        let upload_id = name.to_str().and_then(|name| UploadId::parse(name).ok());
+        let is_known = upload_id.is_some_and(|upload_id| known.contains(&upload_id));
         if !is_known {
             std::fs::remove_file(entry.path())?;
             swept += 1;

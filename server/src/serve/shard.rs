@@ -45,6 +45,7 @@ use crate::{
     config::{Config, Durability, Spool},
     metrics::{Active, ShardGauges, ShardMetrics, SpoolKind},
     placement::Placement,
+    store::damage,
 };
 
 /// How often a shard looks after itself.
@@ -315,6 +316,7 @@ impl Parts {
             queue_oldest_ms: stats.queue_oldest_ms,
             redis: self.redis.as_ref().map(|_| self.health.seen().into()),
             direct_io_fallbacks: file::buffered_fallbacks(),
+            damaged_records: if self.index == 0 { damage::times_met() } else { 0 },
         }
     }
 

@@ -9,13 +9,10 @@ use sluice_io::{
     sqlite::{Database, DatabaseError, Durability},
 };
 use sluice_proto::ids::{StoreId, UploadId};
-use sluice_shard::{
-    Shard,
-    record::{StoredUpload, Transition},
-};
+use sluice_shard::{Shard, record::Transition};
 
 use crate::store::{
-    Filter, Loaded, Room, StepError, StoreError, Stretch,
+    Filter, LiveUploads, Loaded, Room, StepError, StoreError, Stretch,
     local::{self, Fence},
     redis::{Lease, RedisStores},
 };
@@ -149,8 +146,8 @@ impl LocalStores {
         (0..identity.stores).map(open).collect::<Result<_, _>>().map(|all| Self(Arc::new(all)))
     }
 
-    /// All uploads of a store that haven't ended or aren't swept yet.
-    pub(crate) fn load_open(&self, store: StoreId) -> Result<Vec<StoredUpload>, DatabaseError> {
+    /// All live uploads of a store.
+    pub(crate) fn load_open(&self, store: StoreId) -> Result<LiveUploads, DatabaseError> {
         block_on(self.database(store).run(local::load_open))
     }
 

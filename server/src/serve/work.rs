@@ -104,7 +104,8 @@ impl Cause for StoreError {
         match self {
             Self::Database(error) => error.failure(),
             Self::Redis(error) => error.failure(),
-            Self::Step(_) | Self::Damaged { .. } | Self::Lapsed => Failure::Unavailable,
+            Self::Damaged { .. } => Failure::Damaged,
+            Self::Step(_) | Self::Lapsed => Failure::Unavailable,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! Invariants: a step is taken once, in the order of its `rev`; a process that was succeeded
 //! takes none.
 
+pub(crate) mod damage;
 pub mod local;
 mod query;
 pub mod redis;
@@ -18,11 +19,22 @@ use sluice_shard::record::StoredUpload;
 
 pub use query::{Filter, Found, Room, Stage, Stretch};
 
+/// What a start finds of the uploads of a store that are live.
+#[derive(Debug, Default, PartialEq)]
+pub struct LiveUploads {
+    /// Those that can be read.
+    pub uploads: Vec<StoredUpload>,
+    /// The others: nobody is served them, and nothing of theirs goes away.
+    pub damaged: Vec<UploadId>,
+}
+
 /// What a store holds of one upload.
 #[derive(Debug, PartialEq)]
 pub enum Loaded {
     /// No such upload.
     Nothing,
+    /// It can't be read.
+    Damaged,
     /// It has more chunks than were asked for.
     TooLarge,
     /// All of it.

@@ -1,5 +1,6 @@
 //! What every store must do, each test against both.
 
+mod damaged;
 mod kept;
 mod list;
 mod local;

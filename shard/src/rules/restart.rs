@@ -1,8 +1,8 @@
 //! What a new process makes of what the old one left.
 
-use super::rig::{Rig, config, send, spec};
+use super::rig::{Rig, STORE, config, send, spec};
 use crate::{
-    Effect, ShardConfig,
+    Effect, Event, Shard, ShardConfig,
     config::Spool,
     record::{ChunkPlace, UploadSpec},
 };
@@ -65,4 +65,19 @@ fn chunks_in_the_spool_outlive_the_process() {
     rig.chunk(upload, &send(0, &[1; 20])).unwrap();
     assert_eq!(rig.object(upload), [[1; 20], [2; 20]].concat());
     assert_eq!(rig.segments_removed, [0]);
+}
+
+/// An upload that can't be read may have bytes there, beside those of uploads that end.
+#[test]
+fn no_segment_goes_while_an_upload_is_damaged() {
+    let mut rig = Rig::new(config());
+    let upload = rig.upload(spec());
+    rig.chunk(upload, &send(1, &[2; 20]).last()).unwrap();
+    rig.shard = Shard::new(config());
+    let uploads = vec![rig.stored[&upload].clone().into()];
+    let segments = vec![0, 7];
+    rig.event(Event::StoreLoaded { store: STORE, uploads, segments, keeps_segments: true });
+    rig.chunk(upload, &send(0, &[1; 20])).unwrap();
+    assert_eq!(rig.object(upload), [[1; 20], [2; 20]].concat());
+    assert_eq!(rig.segments_removed, []);
 }

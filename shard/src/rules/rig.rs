@@ -134,7 +134,7 @@ impl Rig {
             lost_ends: BTreeMap::new(),
             next: 0,
         };
-        rig.event(Event::StoreLoaded { store: STORE, uploads: Vec::new(), segments: Vec::new() });
+        rig.event(loaded(Vec::new(), Vec::new()));
         rig
     }
 
@@ -149,7 +149,7 @@ impl Rig {
             .values()
             .filter(|stored| !stored.record.state.ended() || stored.record.cleanup_pending);
         let uploads = open.map(|stored| self.found(stored)).collect();
-        self.event(Event::StoreLoaded { store: STORE, uploads, segments: Vec::new() });
+        self.event(loaded(uploads, Vec::new()));
     }
 
     /// With what the metadata knows.
@@ -372,4 +372,8 @@ impl Rig {
         self.next += 1;
         self.next
     }
+}
+
+pub(super) fn loaded(uploads: Vec<FoundUpload>, segments: Vec<u32>) -> Event {
+    Event::StoreLoaded { store: STORE, uploads, segments, keeps_segments: false }
 }

@@ -113,6 +113,6 @@ impl World {
             });
         let uploads = of_store.map(|stored| self.metadata.found(stored)).collect();
         let segments = self.disk.segments_of(store);
-        self.apply(life, Event::StoreLoaded { store, uploads, segments });
+        self.apply(life, Event::StoreLoaded { store, uploads, segments, keeps_segments: false });
     }
 }

@@ -120,7 +120,7 @@ impl Service {
             |stored: &&StoredUpload| !stored.record.state.ended() || stored.record.cleanup_pending;
         let uploads = self.stored.iter().filter(is_open).cloned().map(Into::into).collect();
         let segments = self.spool.keys().map(|&(segment, _)| segment).collect();
-        self.apply(Event::StoreLoaded { store: STORE, uploads, segments });
+        self.apply(Event::StoreLoaded { store: STORE, uploads, segments, keeps_segments: false });
     }
 
     pub(crate) fn send(&mut self, send: &Send) -> Result<In, Reason> {

@@ -56,7 +56,12 @@ impl Backends {
             effects: Vec::new(),
             ends: VecDeque::new(),
         };
-        backends.event(Event::StoreLoaded { store: STORE, uploads: vec![], segments: vec![] });
+        backends.event(Event::StoreLoaded {
+            store: STORE,
+            uploads: vec![],
+            segments: vec![],
+            keeps_segments: false,
+        });
         backends
     }
 

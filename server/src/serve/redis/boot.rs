@@ -11,14 +11,13 @@ use sluice_io::{
     redis::{Client, RedisError, Settings},
 };
 use sluice_proto::ids::StoreId;
-use sluice_shard::record::StoredUpload;
 
 use super::RedisAccess;
 use crate::{
     config::{self, Config, Durability},
     serve::{clock, process::Process, recovery::StateError, service},
     store::{
-        StepError, StoreError,
+        LiveUploads, StepError, StoreError,
         redis::{
             Lease, RedisStores, Renewed,
             fitness::{self, CheckError},
@@ -60,7 +59,7 @@ struct Found {
 pub(in crate::serve) struct Owned {
     pub(in crate::serve) lease: Lease,
     /// By store.
-    pub(in crate::serve) uploads: Vec<Vec<StoredUpload>>,
+    pub(in crate::serve) uploads: Vec<LiveUploads>,
 }
 
 /// Begins, on an executor that ends with it. Waits for a Redis that can't be reached. What an owner

@@ -110,8 +110,11 @@ async fn views(
         Found::AtRest(view) => Ok(Some(view)),
         Found::Live(upload_id) => match control::look(service, upload_id, 0, 0).await {
             Ok(page) => Ok(Some(page.upload)),
-            // It ended and was forgotten since its store was read.
-            Err(refusal) if refusal.reason == Reason::UploadUnknown => Ok(None),
+            // It ended and was forgotten since its store was read; or what is recorded of it can't be
+            // read, which is told in the log.
+            Err(refusal) if matches!(refusal.reason, Reason::UploadUnknown | Reason::Internal) => {
+                Ok(None)
+            }
             Err(refusal) => Err(refusal),
         },
     });

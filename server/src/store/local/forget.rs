@@ -42,11 +42,11 @@ fn remove_chunks(conn: &Connection, upload: i64, rows_max: u32) -> rusqlite::Res
 }
 
 fn forget_uploads(conn: &Connection, before_ms: u64, rows_max: u32) -> rusqlite::Result<bool> {
-    // The condition is that of the index.
+    // The condition is that of the index; a state that there isn't is left alone.
     let old: Vec<i64> = conn
         .prepare_cached(
             "SELECT upload FROM uploads
-             WHERE NOT (state < 3 OR cleanup_pending) AND update_ms < ?1 LIMIT ?2",
+             WHERE NOT (state < 3 OR cleanup_pending) AND update_ms < ?1 AND state <= 6 LIMIT ?2",
         )?
         .query_map(params![before_ms as i64, rows_max], |row| row.get(0))?
         .collect::<Result<_, _>>()?;

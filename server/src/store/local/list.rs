@@ -8,14 +8,16 @@ use sluice_proto::ids::UploadId;
 
 use super::{
     codec,
-    load::{column, parsed, record},
+    load::{column, parsed, readable, record},
 };
 use crate::store::query::{Filter, Found, Room, Stage, Stretch, Sums};
 
 /// The uploads behind `after`, as far as there is room.
 ///
+/// Those that can't be read are left out.
+///
 /// # Errors
-/// What the database says, also of a column that holds what was never written there.
+/// What the database says.
 pub fn list(
     conn: &Connection,
     filter: &Filter,
@@ -39,9 +41,11 @@ pub fn list(
         }
         last = row.get("upload")?;
         room.rows -= 1;
-        if matches(filter, row)? {
-            found.push(find(conn, row, &mut room)?);
-        }
+        let upload = matches(filter, row).and_then(|fits| match fits {
+            true => find(conn, row, &mut room).map(Some),
+            false => Ok(None),
+        });
+        found.extend(readable(row, upload)?.flatten());
     }
     Ok(Stretch { found, next: None, room })
 }

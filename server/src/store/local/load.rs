@@ -10,24 +10,57 @@ use sluice_proto::{
 use sluice_shard::record::{ChunkRecord, EndError, Object, StoredUpload, UploadRecord, UploadSpec};
 
 use super::codec::{self, damaged};
-use crate::store::Loaded;
+use crate::store::{LiveUploads, Loaded, damage};
 
-/// All uploads that haven't ended or aren't swept yet, as [`StoredUpload::apply`] would have left
-/// them.
+/// All live uploads, as [`StoredUpload::apply`] would have left them.
 ///
 /// # Errors
-/// What the database says, also of a column that holds what was never written there.
-pub fn load_open(conn: &Connection) -> rusqlite::Result<Vec<StoredUpload>> {
+/// What the database says, also of an id that was never written there: it stands for nobody's claims.
+pub fn load_open(conn: &Connection) -> rusqlite::Result<LiveUploads> {
     // The condition is that of the index.
     let mut select = conn.prepare("SELECT * FROM uploads WHERE state < 3 OR cleanup_pending")?;
-    let uploads = select.query_map((), |row| stored(conn, row))?;
-    uploads.collect()
+    let mut rows = select.query(())?;
+    let mut found = LiveUploads::default();
+    while let Some(row) = rows.next()? {
+        match readable(row, stored(conn, row))? {
+            Some(upload) => found.uploads.push(upload),
+            None => found.damaged.push(parsed(row, "upload_id", UploadId::parse)?),
+        }
+    }
+    Ok(found)
+}
+
+/// `None`: it is damaged, which is told, and keeps nobody from the others.
+pub(super) fn readable<T>(row: &Row<'_>, read: rusqlite::Result<T>) -> rusqlite::Result<Option<T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error) if is_damage(&error) => {
+            let text = row.get_ref("upload_id")?.as_bytes().unwrap_or_default();
+            damage::met(&String::from_utf8_lossy(text), &error);
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A column holds what was never written there.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{
+        FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
+    };
+    matches!(
+        error,
+        FromSqlConversionFailure(..)
+            | IntegralValueOutOfRange(..)
+            | InvalidColumnType(..)
+            | Utf8Error(..)
+    )
 }
 
 /// One upload, if it has at most `chunks_max` chunks.
 ///
 /// # Errors
-/// As [`load_open`].
+/// What the database says.
 pub fn load_one(
     conn: &Connection,
     upload_id: &UploadId,
@@ -44,9 +77,13 @@ pub fn load_one(
     match chunks.and_then(|chunks| usize::try_from(chunks).ok()) {
         None => Ok(Loaded::Nothing),
         Some(chunks) if chunks > chunks_max => Ok(Loaded::TooLarge),
-        Some(_) => conn
-            .prepare_cached("SELECT * FROM uploads WHERE upload_id = ?1")?
-            .query_row([&upload_id], |row| Ok(Loaded::Whole(Box::new(stored(conn, row)?)))),
+        Some(_) => conn.prepare_cached("SELECT * FROM uploads WHERE upload_id = ?1")?.query_row(
+            [&upload_id],
+            |row| {
+                let upload = readable(row, stored(conn, row))?;
+                Ok(upload.map_or(Loaded::Damaged, |upload| Loaded::Whole(Box::new(upload))))
+            },
+        ),
     }
 }
 

@@ -4,14 +4,15 @@
 -- upload (Unix ms) if that is later than what was said before.
 --
 -- Answers OK, all fields of its state, and all of its metadata; or FENCED and whose it is; or
--- NOTHING.
+-- DAMAGED if that can't be told; or NOTHING.
 local state = KEYS[1]
 local held = redis.call('HGET', state, 'fence')
-if not held then
-    return {'NOTHING'}
+if not held or not string.find(held, '^%x+:%d+:') then
+    return {redis.call('EXISTS', state) == 1 and 'DAMAGED' or 'NOTHING'}
 end
 -- The caller took the lease after whoever began from the same epoch.
-if not later_by(held, ARGV[1]) or later_by(held, ARGV[1]) > 0 then
+local epochs = later_by(held, ARGV[1])
+if not epochs or epochs > 0 then
     return {'FENCED', held}
 end
 redis.call('HSET', state, 'fence', ARGV[1])

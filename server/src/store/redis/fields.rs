@@ -107,8 +107,10 @@ pub(super) struct Fields(HashMap<String, Vec<u8>>);
 pub struct Damaged(pub String);
 
 impl Fields {
-    pub(super) fn new(pairs: HashMap<String, Vec<u8>>) -> Self {
-        Self(pairs)
+    pub(super) fn new(pairs: HashMap<Vec<u8>, Vec<u8>>) -> Self {
+        let named =
+            |(field, value): (Vec<u8>, _)| (String::from_utf8_lossy(&field).into_owned(), value);
+        Self(pairs.into_iter().map(named).collect())
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -5,9 +5,9 @@ use sluice_io::redis::{cmd, read};
 use sluice_proto::ids::{StoreId, UploadId};
 use sluice_shard::record::{ChunkPlace, UploadRecord};
 
-use super::{AT_A_TIME, RedisStores, UploadKeys, fields};
+use super::{AT_A_TIME, RedisStores, UploadKeys, fields, load::damage_of};
 use crate::store::{
-    StoreError,
+    StoreError, damage,
     query::{Filter, Found, Room, Stage, Stretch, Sums},
 };
 
@@ -15,7 +15,8 @@ use crate::store::{
 const READ_AHEAD: usize = 100;
 
 impl RedisStores {
-    /// The uploads behind the place `after`, as far as there is room.
+    /// The uploads behind the place `after`, as far as there is room. Those that can't be read are
+    /// left out.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -31,7 +32,8 @@ impl RedisStores {
             let members = self.members(store, last).await?;
             let is_end = members.len() < READ_AHEAD;
             let reading = members.into_iter().map(async |(member, place)| {
-                Ok::<_, StoreError>((self.record(&member).await?, place as i64))
+                let record = readable(self.record(&member).await)?;
+                Ok::<_, StoreError>((record.flatten(), place as i64))
             });
             let mut records = stream::iter(reading).buffered(AT_A_TIME);
             while let Some((record, place)) = records.try_next().await? {
@@ -41,7 +43,7 @@ impl RedisStores {
                 last = place;
                 room.rows -= 1;
                 if let Some(record) = record.filter(|record| matches(filter, record)) {
-                    found.push(self.find(record, &mut room).await?);
+                    found.extend(readable(self.find(record, &mut room).await)?);
                 }
             }
             if is_end {
@@ -62,7 +64,8 @@ impl RedisStores {
     async fn record(&self, member: &str) -> Result<Option<UploadRecord>, StoreError> {
         let Ok(upload_id) = UploadId::parse(member) else { return Ok(None) };
         let keys = UploadKeys::new(&upload_id);
-        let (state, metadata) = try_join(self.hash(&keys.state), self.hash(&keys.metadata)).await?;
+        let hashes = try_join(self.hash(&keys.state), self.hash(&keys.metadata)).await;
+        let (state, metadata) = hashes.map_err(|error| damage_of(upload_id, error.into()))?;
         if state.is_empty() {
             return Ok(None);
         }
@@ -84,7 +87,8 @@ impl RedisStores {
     }
 
     async fn sum(&self, upload_id: UploadId) -> Result<Sums, StoreError> {
-        let records = self.chunks(upload_id, &UploadKeys::new(&upload_id)).await?;
+        let records = self.chunks(upload_id, &UploadKeys::new(&upload_id)).await;
+        let records = records.map_err(|error| damage_of(upload_id, error))?;
         let is_stored = |place| matches!(place, ChunkPlace::Object | ChunkPlace::Discarded);
         let stored = records.values().filter(|chunk| is_stored(chunk.place));
         Ok(Sums {
@@ -92,6 +96,18 @@ impl RedisStores {
             bytes: records.values().map(|chunk| chunk.bytes).sum(),
             stored_bytes: stored.map(|chunk| chunk.bytes).sum(),
         })
+    }
+}
+
+/// `None`: it is damaged, which is told, and keeps nobody from the others.
+fn readable<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(StoreError::Damaged { upload_id, source }) => {
+            damage::met(&upload_id, &source);
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

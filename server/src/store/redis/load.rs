@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
 };
 
-use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join3, stream};
+use futures_util::{StreamExt as _, future::try_join3, stream};
 use sluice_io::redis::{RedisError, Value, cmd, read};
 use sluice_proto::ids::{StoreId, UploadId};
 use sluice_shard::record::{ChunkRecord, StoredUpload};
@@ -15,26 +15,34 @@ use super::{
     fields::{self, Damaged, Fields},
     keys, obeyed,
 };
-use crate::store::{Loaded, StepError, StoreError};
+use crate::store::{LiveUploads, Loaded, StepError, StoreError, damage};
 
 /// What one step of a scan looks at, about.
 const SCAN_COUNT: usize = 1_000;
 
 impl RedisStores {
-    /// Makes all uploads of a store this process's that haven't ended or aren't swept yet, and
-    /// reads them.
+    /// Makes all live uploads of a store this process's, and reads them.
     ///
     /// # Errors
     /// [`StoreError`]; `Fenced` if a later process has one.
-    pub async fn load_open(
-        &self,
-        store: StoreId,
-        wall_ms: u64,
-    ) -> Result<Vec<StoredUpload>, StoreError> {
+    pub async fn load_open(&self, store: StoreId, wall_ms: u64) -> Result<LiveUploads, StoreError> {
         let live = self.live(store).await?;
-        let loading = live.into_iter().map(async |upload_id| self.adopt(upload_id, wall_ms).await);
-        let loaded = stream::iter(loading).buffer_unordered(AT_A_TIME);
-        loaded.try_filter_map(async |upload| Ok(upload)).try_collect().await
+        let adopting = live.into_iter().map(async |upload_id| {
+            self.adopt(upload_id, wall_ms).await.map_err(|error| damage_of(upload_id, error))
+        });
+        let mut adopted = stream::iter(adopting).buffer_unordered(AT_A_TIME);
+        let mut found = LiveUploads::default();
+        while let Some(upload) = adopted.next().await {
+            match upload {
+                Ok(upload) => found.uploads.extend(upload),
+                Err(StoreError::Damaged { upload_id, source }) => {
+                    damage::met(&upload_id, &source);
+                    found.damaged.push(upload_id);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
     }
 
     /// One upload, if it has at most `chunks_max` chunks.
@@ -42,6 +50,21 @@ impl RedisStores {
     /// # Errors
     /// [`StoreError`]; `Fenced` if it is open and a later process has it.
     pub async fn load_one(
+        &self,
+        upload_id: UploadId,
+        chunks_max: usize,
+    ) -> Result<Loaded, StoreError> {
+        let loaded = self.try_load_one(upload_id, chunks_max).await;
+        match loaded.map_err(|error| damage_of(upload_id, error)) {
+            Err(StoreError::Damaged { upload_id, source }) => {
+                damage::met(&upload_id, &source);
+                Ok(Loaded::Damaged)
+            }
+            ended => ended,
+        }
+    }
+
+    async fn try_load_one(
         &self,
         upload_id: UploadId,
         chunks_max: usize,
@@ -84,11 +107,11 @@ impl RedisStores {
         let mut call = ADOPT.by_name(&keys.all());
         call.arg(self.fence().to_string()).arg(wall_ms + MARGIN_MS);
         let answer = self.run_script(&ADOPT, &keys, &call).await?;
-        if let [verdict] = answer.as_slice()
-            && read::<String>(verdict.clone())? == "NOTHING"
-        {
-            self.unname(&upload_id).await?;
-            return Ok(None);
+        if let [verdict] = answer.as_slice() {
+            return match read::<String>(verdict.clone())?.as_str() {
+                "NOTHING" => self.unname(&upload_id).await.map(|()| None).map_err(Into::into),
+                _ => Err(StoreError::Damaged { upload_id, source: Damaged("fence".to_owned()) }),
+            };
         }
         let [state, metadata]: [Value; 2] = obeyed(answer)?
             .try_into()
@@ -148,8 +171,9 @@ impl RedisStores {
         keys: &UploadKeys,
     ) -> Result<BTreeMap<u32, ChunkRecord>, StoreError> {
         let mut chunks = BTreeMap::new();
-        self.scan("HSCAN", &keys.chunks, |pairs: HashMap<String, String>| {
+        self.scan("HSCAN", &keys.chunks, |pairs: HashMap<Vec<u8>, Vec<u8>>| {
             for (number, text) in pairs {
+                let [number, text] = [&number, &text].map(|word| String::from_utf8_lossy(word));
                 let chunk = number.parse().ok().zip(chunk_text::read(&text));
                 let source = || Damaged(format!("chunks {number}"));
                 chunks.extend([
@@ -190,5 +214,15 @@ impl RedisStores {
         let mut ask = cmd("HGETALL");
         ask.arg(key);
         Ok(Fields::new(read(self.run(key, &ask).await?)?))
+    }
+}
+
+/// What Redis says of a key that holds something else than was ever written there.
+pub(super) fn damage_of(upload_id: UploadId, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Redis(RedisError::Server { code, .. }) if code == "WRONGTYPE" => {
+            StoreError::Damaged { upload_id, source: Damaged("state, metadata or chunks".into()) }
+        }
+        error => error,
     }
 }

@@ -25,7 +25,7 @@ use sluice_test_servers::{Redis, RedisOptions};
 
 use super::{NODE, STORE};
 use crate::store::{
-    Filter, Loaded, Room, Stretch,
+    Filter, LiveUploads, Loaded, Room, Stretch,
     local::{self, Fence},
     redis::{Lease, RedisStores, Renewed},
 };
@@ -80,6 +80,12 @@ impl Kept {
     }
 
     pub(super) fn load_open(&self) -> Vec<StoredUpload> {
+        let LiveUploads { uploads, damaged } = self.load_all();
+        assert_eq!(damaged, []);
+        uploads
+    }
+
+    pub(super) fn load_all(&self) -> LiveUploads {
         match self {
             Self::Local(conn, _) => local::load_open(conn).unwrap(),
             Self::Redis(kept) => {
@@ -117,6 +123,20 @@ impl Kept {
             Self::Redis(kept) => kept.ask(async move |stores| {
                 stores.forget_ended(STORE, before_ms, rows_max).await.unwrap()
             }),
+        }
+    }
+
+    /// Writes over where an upload's node stands.
+    pub(super) fn set_node(&self, upload_id: UploadId, text: &str) {
+        match self {
+            Self::Local(conn, _) => {
+                let set = "UPDATE uploads SET node_id = ?2 WHERE upload_id = ?1";
+                assert_eq!(conn.execute(set, [upload_id.to_string().as_str(), text]).unwrap(), 1);
+            }
+            Self::Redis(kept) => {
+                let key = format!("upload:{{{upload_id}}}:metadata");
+                assert_eq!(kept.redis.ask(&["hset", &key, "node_id", text]), "0");
+            }
         }
     }
 

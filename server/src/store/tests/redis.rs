@@ -1,7 +1,7 @@
 //! What only Redis has: it forgets, and goes back in time.
 
 use super::{kept::RedisKept, *};
-use crate::store::{StepError, StoreError, redis::Renewed};
+use crate::store::{LiveUploads, StepError, StoreError, redis::Renewed};
 
 /// Long enough from now that Redis forgets nothing.
 const WALL_MS: u64 = 1 << 42;
@@ -88,7 +88,7 @@ fn whoever_was_succeeded_restores_nothing_and_an_older_one_adopts_nothing() {
     let new = old.succeed();
     let load_open =
         |kept: &RedisKept| kept.ask(async |stores| stores.load_open(STORE, WALL_MS).await);
-    assert_eq!(load_open(&new).unwrap(), [stored.clone()]);
+    assert_eq!(load_open(&new).unwrap().uploads, [stored.clone()]);
     assert!(matches!(load_open(&old), Err(StoreError::Step(StepError::Fenced))));
     stored.rev += 1;
     assert!(matches!(restore(&old, &stored), Err(StoreError::Step(StepError::Fenced))));
@@ -251,7 +251,8 @@ fn what_was_announced_and_never_made_is_named_nowhere_after_the_next_start() {
     old.ask(async |stores| stores.announce(&record()).await.unwrap());
     assert_ne!(old.redis.ask(&["keys", "sluice:live:*"]), "");
     let new = old.succeed();
-    assert_eq!(new.ask(async |stores| stores.load_open(STORE, WALL_MS).await.unwrap()), []);
+    let found = new.ask(async |stores| stores.load_open(STORE, WALL_MS).await.unwrap());
+    assert_eq!(found, LiveUploads::default());
     assert_eq!(new.redis.ask(&["keys", "sluice:live:*"]), "");
     assert_eq!(new.redis.ask(&["keys", "sluice:store:*"]), "");
 }
@@ -324,5 +325,41 @@ fn who_may_write_an_upload_is_the_same_for_every_script() {
         set();
         let adopted = kept.ask(async |stores| stores.load_open(STORE, WALL_MS).await);
         assert_eq!(is_fenced(adopted.map(drop)), !adopts, "{fence}");
+    }
+}
+
+/// Neither is taken for one that was never made, whose claims would go to others.
+#[test]
+fn an_upload_whose_keys_are_damaged_is_left_alone() {
+    let old = RedisKept::empty();
+    let (steps, stored) = upload(1);
+    take(&old, 1, steps).unwrap();
+    let key = |part: &str| format!("upload:{{{}}}:{part}", record().upload_id);
+    let [state, chunks] = ["state", "chunks"].map(key);
+    let fence = old.redis.ask(&["hget", &state, "fence"]);
+    old.redis.ask(&["copy", &chunks, "saved", "replace"]);
+    let spoil: [&[&str]; 6] = [
+        &["hset", &state, "rev", "x"],
+        &["hset", &state, "fence", "x"],
+        &["hdel", &state, "fence"],
+        &["hset", &chunks, "0", "0 x"],
+        &["hset", &chunks, "0", "\u{fffd}"],
+        &["set", &chunks, "no hash"],
+    ];
+    let damaged = LiveUploads { uploads: Vec::new(), damaged: vec![record().upload_id] };
+    for spoil in spoil {
+        old.redis.ask(spoil);
+        let live = old.redis.ask(&["--scan", "--pattern", "sluice:live:*"]);
+        let new = old.succeed();
+        let found = new.ask(async |stores| stores.load_open(STORE, WALL_MS).await.unwrap());
+        assert_eq!(found, damaged, "{spoil:?}");
+        assert_eq!(load(&new), Loaded::Damaged, "{spoil:?}");
+        assert_eq!(old.redis.ask(&["--scan", "--pattern", "sluice:live:*"]), live);
+        // As somebody mends it.
+        let rev = stored.rev.to_string();
+        old.redis.ask(&["hset", &state, "rev", &rev, "fence", &fence]);
+        old.redis.ask(&["copy", "saved", &chunks, "replace"]);
+        let found = new.ask(async |stores| stores.load_open(STORE, WALL_MS).await.unwrap());
+        assert_eq!(found.uploads, [stored.clone()], "{spoil:?}");
     }
 }

@@ -3,6 +3,7 @@
 mod cluster;
 #[cfg(feature = "failpoints")]
 mod crash_matrix;
+mod damaged;
 mod goes_away;
 mod layers;
 mod loses_part;
