@@ -162,7 +162,7 @@ pub(crate) fn begin_cleanup(upload: &mut Upload, cx: &mut Context) {
     if upload.state() == State::Completed {
         return begin_sweep(upload, cx);
     }
-    upload.ending = Ending::Releasing;
+    upload.ending = upload.ending.max(Ending::Releasing);
     start_release(upload, cx);
 }
 

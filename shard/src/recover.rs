@@ -12,7 +12,7 @@ use crate::{
     shard::Shard,
     steps,
     timers::Timer,
-    upload::{Ending, Upload},
+    upload::{Ending, Then, Upload},
 };
 
 /// Segment files of a store.
@@ -67,9 +67,13 @@ pub(crate) fn resume(shard: &mut Shard, found: FoundUpload) {
     if let Some(end) = lost_end.filter(|_| !upload.state().ended()) {
         steps::take(&mut upload, cx, end);
         upload.recount(cx.now.mono_ms);
+        // It may have been told; nothing is swept before it is recorded.
+        upload.ending = Ending::Resumed;
+        steps::then(&mut upload, Then::Cleanup);
     }
     let record = &upload.stored.record;
     match record.state {
+        _ if upload.ending == Ending::Resumed => {}
         State::Pending | State::Uploading | State::Completing => {
             cx.timers.set(record.expire_ms, Timer::Expire(upload_id));
             losing::lose_chunks(&mut upload, cx);
