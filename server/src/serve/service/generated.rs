@@ -94,8 +94,11 @@ impl Generated {
         let message = tonic::body::Body::new(http_body_util::Full::new(message));
         let request = http::Request::from_parts(head, message);
         let response = until_gone(reply, async { Ok(handler(request).await) }).await?;
-        if response.headers().get("grpc-status").is_some_and(|code| code == INTERNAL) {
-            // Nothing of ours answers so: the generated code could not decode it.
+        let told = response.headers();
+        if told.get("grpc-status").is_some_and(|code| code == INTERNAL)
+            && !told.contains_key("grpc-status-details-bin")
+        {
+            // Ours tell why: the generated code could not decode it.
             return Err(unreadable().into());
         }
         send(response, reply).await
