@@ -80,8 +80,9 @@ fn an_idle_upload_is_told_again_before_a_load_balancer_cuts_the_call() {
         let id = calls.open("idle").await;
         let mut progress = calls.watch(&id).await.unwrap();
         let first = next(&mut progress).await.unwrap();
-        let again = tokio::time::timeout(Duration::from_secs(25), next(&mut progress)).await;
-        assert_eq!(again.expect("told within 25 s"), Some(first));
+        // It is told each 20 s; a busy machine may be late.
+        let again = tokio::time::timeout(Duration::from_secs(55), next(&mut progress)).await;
+        assert_eq!(again.expect("told before a call is cut at 60 s"), Some(first));
     });
 }
 
