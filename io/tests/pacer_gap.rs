@@ -21,9 +21,11 @@ const PREEMPT: Duration = Duration::from_micros(250);
 const HASTY: Duration = Duration::from_micros(20);
 const LOAD: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(1);
+/// Without a pacer it falls asleep within this, wherever it runs.
+const ASLEEP_WITHIN: Duration = Duration::from_secs(180);
 /// One that sleeps with work to do sleeps until somebody wakes it, not for moments: a busy machine's
-/// scheduler makes gaps of some 60 ms also for one that was woken in time.
-const TOLERATED: Duration = Duration::from_millis(500);
+/// scheduler makes gaps of some 60 ms also for one that was woken in time, a slow one longer ones.
+const TOLERATED: Duration = Duration::from_secs(5);
 
 /// The longest times without progress, and until the watching thread was woken.
 #[derive(Debug, Default, Clone, Copy)]
@@ -97,7 +99,7 @@ fn a_paced_executor_goes_on_beside_a_hog_and_one_without_a_pacer_does_not() {
         paced.stop();
     }
     let unpaced = Reader::start(HASTY, None);
-    let gaps = watch(&unpaced, LOAD);
+    let gaps = watch(&unpaced, ASLEEP_WITHIN);
     println!("without a pacer: {gaps:?}");
     assert!(gaps.is_stalled(), "is the pacer still needed? {gaps:?}");
 }

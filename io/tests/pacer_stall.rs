@@ -8,20 +8,24 @@ mod pacer_support;
 
 use std::{thread, time::Duration};
 
-use pacer_support::{ASLEEP_MS, Reader};
-use sluice_io::reactor::{pacer::Pacer, timer};
+use pacer_support::Reader;
+use sluice_io::reactor::pacer::Pacer;
 
 const PREEMPT: Duration = Duration::from_micros(20);
+const LOOK: Duration = Duration::from_millis(5);
+/// No sign of life in so many looks, 5 s at least: it sleeps. While the machine stands still, nobody
+/// looks.
+const LOOKS_ASLEEP: u32 = 1_000;
 
 /// Waits until it has read so much, or sleeps; whether it has.
 fn reads(reader: &Reader, until_bytes: u64) -> bool {
-    let (mut before, mut since_ms) = (reader.got_bytes(), timer::now_ms());
+    let (mut before, mut looks) = (reader.got_bytes(), 0);
     while before < until_bytes {
-        thread::sleep(Duration::from_millis(5));
+        thread::sleep(LOOK);
         let now = reader.got_bytes();
-        if now > before {
-            (before, since_ms) = (now, timer::now_ms());
-        } else if timer::now_ms() - since_ms > ASLEEP_MS {
+        looks = if now > before { 0 } else { looks + 1 };
+        before = now;
+        if looks == LOOKS_ASLEEP {
             return false;
         }
     }

@@ -19,8 +19,8 @@ use sluice_io::reactor::pacer::PacerHandle;
 
 const BLOCK_BYTES: usize = 1 << 20;
 
-/// No sign of life for so long: it sleeps. Ten thousand times what a read takes.
-pub const ASLEEP_MS: u64 = 2_000;
+/// One that has not begun after this has fallen asleep; if it was only late, another begins.
+const BEGINS_WITHIN: Duration = Duration::from_secs(5);
 
 /// An executor that reads from a client that always has more to send.
 pub struct Reader {
@@ -60,7 +60,7 @@ impl Reader {
             let run = move || read_for_ever(got, waker, pacer, tell);
             executor.spawn(run).unwrap().join().unwrap();
         });
-        let address = told.recv_timeout(Duration::from_millis(ASLEEP_MS)).ok()?;
+        let address = told.recv_timeout(BEGINS_WITHIN).ok()?;
         Some((reader, address))
     }
 
