@@ -2,7 +2,7 @@
 
 mod edge_support;
 
-use std::{sync::atomic::Ordering::SeqCst, time::Duration};
+use std::sync::atomic::Ordering::SeqCst;
 
 use edge_support::{Edge, config, eventually, pattern, raw::*};
 use sluice_io::edge::connection::CALLS_FLOOR;
@@ -84,13 +84,13 @@ fn an_answer_that_nobody_takes_is_given_up() {
 #[test]
 fn who_reads_nothing_is_not_read_from_either() {
     let edge = Edge::start(config());
-    let raw = Raw::connect(edge.address);
+    let mut raw = Raw::connect(edge.address);
     let ping = frame(PING, 0, 0, &[0; 8]);
     // Payload, so that the pings are no flood.
     let mut turn = frame(HEADERS, END_HEADERS, 1, &head("/sum", 1 << 30));
-    raw.socket.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let answers_others = || Raw::connect(edge.address).upload(1, b"beside", 16 << 10);
     let mut sent = 0_u64;
-    while std::io::Write::write_all(&mut &raw.socket, &turn).is_ok() {
+    while raw.offer(&turn, answers_others) == turn.len() {
         sent += turn.len() as u64;
         turn = [ping.repeat(8), frame(DATA, 0, 1, &[0; 1_000])].concat();
         assert!(sent < 256 << 20, "it reads on without end");

@@ -111,8 +111,8 @@ impl Raw {
         let socket = TcpStream::connect(address).unwrap();
         socket.set_nodelay(true).unwrap();
         // Longer than anything takes here, so that a test fails and doesn't hang.
-        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        socket.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        socket.set_write_timeout(Some(Duration::from_secs(60))).unwrap();
         Raw { socket, window: 65_535, windows: HashMap::new(), waiting: VecDeque::new() }
     }
 
@@ -124,6 +124,25 @@ impl Raw {
 
     pub fn write(&mut self, bytes: &[u8]) {
         self.socket.write_all(bytes).unwrap();
+    }
+
+    /// Writes what the peer takes, and how much that is. It takes no more once it has hung up, or
+    /// has had no byte while it did as `others` ask, several times: it isn't just late.
+    pub fn offer(&mut self, bytes: &[u8], mut others: impl FnMut()) -> usize {
+        const TRIES: u32 = 5;
+        self.socket.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+        let (mut taken, mut refused) = (0, 0);
+        while taken < bytes.len() && refused < TRIES {
+            match self.socket.write(&bytes[taken..]) {
+                Ok(some) => (taken, refused) = (taken + some, 0),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    others();
+                    refused += 1;
+                }
+                Err(_) => break,
+            }
+        }
+        taken
     }
 
     pub fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
