@@ -267,9 +267,9 @@ impl Held {
     }
 }
 
-/// Waits until `holds`; fails after 20 s, which is far longer than anything here takes.
+/// Waits until `holds`; fails after 60 s, which is far longer than anything here takes.
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let until_ms = timer::now_ms() + 20_000;
+    let until_ms = timer::now_ms() + 60_000;
     while !holds() {
         assert!(timer::now_ms() < until_ms, "never seen: {what}");
         std::thread::sleep(Duration::from_millis(2));
