@@ -8,11 +8,12 @@ use std::{
 };
 
 use sluice_io::{
-    reactor::executor::Executors,
+    reactor::{executor::Executors, timer},
     redis::{Client, Cmd, RedisError, RedisUrl, Settings, Tls, Value, cmd},
 };
 
-pub const WITHIN: Duration = Duration::from_secs(5);
+/// Longer than any answer takes.
+pub const WITHIN: Duration = Duration::from_secs(60);
 
 /// Runs a test on an executor of its own.
 pub fn run(test: impl AsyncFnOnce() + Send + 'static) {
@@ -45,6 +46,26 @@ pub fn command(words: &[&str]) -> Cmd {
 /// Asks whoever holds the key that the second word is.
 pub async fn ask(client: &Client, words: &[&str]) -> Result<Value, RedisError> {
     client.run(words[1], &command(words)).await
+}
+
+/// The answer, once there is one in time: a machine that stands still costs a hasty client some.
+pub async fn answered(client: &Client, words: &[&str]) -> Value {
+    until_answered(async || ask(client, words).await).await
+}
+
+/// What `attempt` comes to, once it is neither too late nor without a connection.
+pub async fn until_answered<T>(mut attempt: impl AsyncFnMut() -> Result<T, RedisError>) -> T {
+    let until_ms = timer::now_ms() + WITHIN.as_millis() as u64;
+    loop {
+        match attempt().await {
+            Ok(answer) => return answer,
+            Err(error @ (RedisError::Deadline { .. } | RedisError::Connection(_))) => {
+                assert!(timer::now_ms() < until_ms, "{error}");
+                timer::sleep(Duration::from_millis(20)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 pub fn text(text: &str) -> Value {
