@@ -13,7 +13,7 @@ use sluice_io::{
 use sluice_test_servers::{RedisCluster, RedisOptions};
 
 /// A replica takes over after some seconds.
-const FAILOVER_TRIES: u32 = 100;
+const FAILOVER_TRIES: u32 = 600;
 const PAUSE: Duration = Duration::from_millis(200);
 
 #[test]
@@ -80,7 +80,7 @@ fn a_replica_takes_over_from_a_dead_master() {
         let key = "{a}:k";
         ask(&client, &["SET", key, "v"]).await.unwrap();
         let mut wait = cmd("WAIT");
-        wait.arg(1).arg(1000);
+        wait.arg(1).arg(50_000);
         assert_eq!(client.run(key, &wait).await.unwrap(), Value::Int(1));
         let master = cluster.master_of(key);
         cluster.nodes[master].kill();

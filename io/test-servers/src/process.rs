@@ -11,7 +11,7 @@ use std::{
 };
 
 /// A server that doesn't answer after this long never will.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
 
 /// A server's process; dropping it kills it.

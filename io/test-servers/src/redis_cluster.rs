@@ -9,9 +9,12 @@ use crate::{Redis, ports, redis::Options};
 
 /// Each node also listens 10,000 above its port for the others, so its port must be low.
 const BUS_OFFSET: u16 = 10_000;
-/// A node that is silent for this long is taken to be gone.
-const NODE_TIMEOUT_MS: u32 = 1_000;
-const PATIENCE: Duration = Duration::from_secs(30);
+/// A node that is silent for this long is taken to be gone, and its replica takes over: longer than a
+/// machine stands still.
+const NODE_TIMEOUT_MS: u32 = 4_000;
+/// The same where there are no replicas, and nobody would be any good.
+const LONELY_TIMEOUT_MS: u32 = 60_000;
+const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Redis Cluster.
@@ -25,13 +28,14 @@ impl RedisCluster {
     pub fn start(masters: u16, replicas: u16, options: Options) -> Self {
         let count = masters * (1 + replicas);
         let first = ports::free(count);
+        let timeout_ms = if replicas == 0 { LONELY_TIMEOUT_MS } else { NODE_TIMEOUT_MS };
         let nodes: Vec<Redis> = (first..first + count)
             .map(|port| {
                 let bus = port + BUS_OFFSET;
                 let tls = if options.tls.is_some() { "yes" } else { "no" };
                 let settings = format!(
                     "{}\ncluster-enabled yes\ncluster-config-file nodes.conf\ncluster-port {bus}\n\
-                     cluster-node-timeout {NODE_TIMEOUT_MS}\ncluster-require-full-coverage no\n\
+                     cluster-node-timeout {timeout_ms}\ncluster-require-full-coverage no\n\
                      tls-cluster {tls}",
                     options.settings
                 );
