@@ -139,6 +139,7 @@ impl Raw {
                     others();
                     refused += 1;
                 }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
         }
@@ -180,8 +181,14 @@ impl Raw {
     /// The next frame in order; `None` at the end.
     fn receive(&mut self) -> io::Result<Option<Frame>> {
         let mut header = [0; 9];
-        if self.socket.read(&mut header[..1])? == 0 {
-            return Ok(None);
+        loop {
+            match self.socket.read(&mut header[..1]) {
+                Ok(0) => return Ok(None),
+                Ok(_) => break,
+                // As after a stop of this process.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
         self.socket.read_exact(&mut header[1..])?;
         let length = u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize;
