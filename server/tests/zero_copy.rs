@@ -82,10 +82,14 @@ fn start(folder: &Path) -> String {
     };
     let config = flags.load().unwrap();
     thread::spawn(|| serve::serve(config).unwrap());
-    while std::net::TcpStream::connect(&address).is_err() {
+    // For a minute at least.
+    for _ in 0..6_000 {
+        if std::net::TcpStream::connect(&address).is_ok() {
+            return address;
+        }
         thread::sleep(Duration::from_millis(10));
     }
-    address
+    panic!("nobody listens on {address}");
 }
 
 /// Allocations above [`LARGE_BYTES`] while another process uploads a payload and a chunk.

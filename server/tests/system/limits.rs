@@ -9,6 +9,10 @@ use crate::harness::{
     Calls, Ended, Options, Outcome, RawCall, Server, audit, chunk, message, noise, runtime,
 };
 
+/// A minute at least.
+const LOOKS_MAX: u32 = 3_000;
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
+
 fn named(filename: &str) -> pb::InitiateUploadRequest {
     pb::InitiateUploadRequest { filename: filename.into(), ..Default::default() }
 }
@@ -131,13 +135,14 @@ fn an_upload_expires_unless_all_its_chunks_are_in() {
 }
 
 async fn wait_until_ended(calls: &Calls, upload_id: &str) -> UploadState {
-    loop {
+    for _ in 0..LOOKS_MAX {
         let upload = calls.status(upload_id).await.unwrap().upload.unwrap();
         match upload.state() {
             UploadState::Pending | UploadState::Uploading | UploadState::Completing => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                tokio::time::sleep(LOOK_PAUSE).await;
             }
             ended => return ended,
         }
     }
+    panic!("{upload_id} doesn't end");
 }

@@ -12,10 +12,10 @@ use sluice_proto::{
 };
 use sluice_test_servers::{Redis, RedisCluster, RedisOptions};
 
-use super::{audit_all, spool_settings};
+use super::{assert_no_bodies, audit_all, spool_settings};
 use crate::harness::{
-    Calls, Ended, Kind, Options, Outcome, Pace, Server, chunk, eventually, get, noise, runtime,
-    work,
+    Calls, Ended, Kind, Options, Outcome, Pace, Persist, Server, chunk, eventually, get, noise,
+    runtime, work,
 };
 
 fn start(options: RedisOptions) -> (Redis, Server) {
@@ -33,14 +33,6 @@ fn every_kind(address: &str) -> Vec<Outcome> {
     (0..2 * kinds)
         .map(|seed| work(Kind::ALL[(seed % kinds) as usize], address, seed, Pace::default()))
         .collect()
-}
-
-/// No body is left, nor any list of them.
-#[track_caller]
-fn assert_no_bodies(redis: &Redis) {
-    for pattern in ["upload:*:chunks:*", "upload:*:bodies"] {
-        assert_eq!(redis.ask(&["--scan", "--pattern", pattern]), "");
-    }
 }
 
 #[test]
@@ -103,16 +95,11 @@ fn a_chunk_that_redis_lost_is_asked_for_again() {
         redis.lose_everything();
         redis.restart();
         let first = async || calls.upload_chunk(chunk(&upload_id, 0, &bytes[..200_000])).await;
-        while first().await.is_err() {}
+        Persist::new().call(first).await.unwrap();
         // The first goes to its place, the second can't.
-        loop {
-            let missing = calls.complete(&upload_id, Some(2)).await;
-            match missing.as_ref().err().and_then(|refused| refused.reason) {
-                Some(Reason::MissingChunks) => break,
-                Some(Reason::BackendDown) => {}
-                _ => panic!("{missing:?}"),
-            }
-        }
+        let complete = async || calls.complete(&upload_id, Some(2)).await;
+        let missing = Persist::new().call(complete).await.unwrap_err();
+        assert_eq!(missing.reason, Some(Reason::MissingChunks), "{missing:?}");
         let status = calls.status(&upload_id).await.unwrap();
         assert_eq!(status.upload.unwrap().received_bytes, 200_000);
         calls.upload_chunk(chunk(&upload_id, 1, &bytes[200_000..])).await.unwrap();
@@ -165,7 +152,7 @@ fn a_full_redis_pushes_back_and_drains() {
         redis.ask(&["flushall"]);
         let began = Instant::now();
         while calls.upload_chunk(chunk(&upload_id, 0, &bytes)).await.is_err() {
-            assert!(began.elapsed() < Duration::from_secs(20), "it stays full");
+            assert!(began.elapsed() < Duration::from_secs(60), "it stays full");
         }
         calls.complete(&upload_id, Some(1)).await.unwrap();
     });
