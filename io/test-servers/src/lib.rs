@@ -12,5 +12,5 @@ mod redis;
 mod redis_cluster;
 
 pub use authority::{Authority, Issued};
-pub use redis::{Options as RedisOptions, Redis, Tls as RedisTls};
+pub use redis::{Options as RedisOptions, Place, Redis, Tls as RedisTls};
 pub use redis_cluster::RedisCluster;

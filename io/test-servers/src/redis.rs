@@ -29,6 +29,17 @@ pub struct Options {
     pub settings: String,
     /// How it speaks TLS, and then nothing else; `None`: it doesn't.
     pub tls: Option<Tls>,
+    /// Where it is reached, if not on loopback.
+    pub place: Option<Place>,
+}
+
+/// A network namespace.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// What `ip netns` calls it.
+    pub namespace: &'static str,
+    /// Its address, as this side reaches it.
+    pub ip: Ipv4Addr,
 }
 
 /// How a Redis speaks TLS.
@@ -73,6 +84,7 @@ impl Default for Options {
             password: "",
             settings: String::new(),
             tls: None,
+            place: None,
         }
     }
 }
@@ -99,7 +111,7 @@ impl Redis {
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
+        (self.options.place.map_or(Ipv4Addr::LOCALHOST, |place| place.ip), self.port).into()
     }
 
     /// As a server's settings name it.
@@ -124,19 +136,24 @@ impl Redis {
         process.until(|| answer(options.cli(port).arg("ping")) == "PONG");
     }
 
+    /// A further line of its settings file, from the next start on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.options.settings.push_str(&format!("\n{name} {value}"));
+    }
+
     /// As [`Redis::restart`], without waiting for anything.
     pub fn spawn(&mut self) {
         assert!(self.process.is_none(), "it runs already");
         let settings = self.folder.path().join("redis.conf");
         fs::write(&settings, self.settings()).unwrap();
-        let mut command = Command::new("redis-server");
+        let mut command = self.options.command("redis-server");
         command.arg(&settings).current_dir(self.folder.path());
         self.process = Some(Process::spawn(&mut command, &self.folder.path().join("log")));
     }
 
     fn settings(&self) -> String {
-        let Options { append_only, append_fsync, max_memory, policy, password, settings, tls } =
-            &self.options;
+        let Options { append_only, append_fsync, max_memory, policy, settings, .. } = &self.options;
+        let Options { password, tls, place, .. } = &self.options;
         let append_only = if *append_only { "yes" } else { "no" };
         let password = match *password {
             "" => String::new(),
@@ -146,8 +163,13 @@ impl Redis {
             Some(tls) => tls.settings(self.port),
             None => format!("port {}\n", self.port),
         };
+        // On loopback, too: there it can be asked while its link is cut.
+        let bind = match place {
+            Some(place) => format!("bind 127.0.0.1 {}\nprotected-mode no", place.ip),
+            None => "bind 127.0.0.1".to_owned(),
+        };
         format!(
-            "{port}bind 127.0.0.1\ndir {dir}\nsave \"\"\nappendonly {append_only}\n\
+            "{port}{bind}\ndir {dir}\nsave \"\"\nappendonly {append_only}\n\
              appendfsync {append_fsync}\nmaxmemory {max_memory}\nmaxmemory-policy {policy}\n\
              {password}{settings}\n",
             dir = self.folder.path().display(),
@@ -207,8 +229,16 @@ impl Redis {
 }
 
 impl Options {
+    /// A program where it runs.
+    fn command(&self, program: &str) -> Command {
+        let Some(place) = self.place else { return Command::new(program) };
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", place.namespace, program]);
+        command
+    }
+
     fn cli(&self, port: u16) -> Command {
-        let mut cli = Command::new("redis-cli");
+        let mut cli = self.command("redis-cli");
         cli.args(["-p", &port.to_string()]);
         // With an empty one `--scan` ends at once, and finds nothing.
         if !self.password.is_empty() {
