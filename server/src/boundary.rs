@@ -2,6 +2,8 @@
 //!
 //! With the feature `failpoints`, `FAILPOINTS=record.after=panic` kills the process the first
 //! time it is between recording and what follows. In a release build this is nothing.
+//!
+//! There, too, days can be had in seconds: `FAILPOINTS=redis.forgets=return(9000)`.
 
 /// Every boundary. The crash matrix goes through all of them.
 pub const BOUNDARIES: &[&str] = &[
@@ -25,6 +27,23 @@ pub const BOUNDARIES: &[&str] = &[
 
 /// Those that only bodies in Redis come by.
 pub const REDIS_BOUNDARIES: &[&str] = &["free.before", "sweep.before", "sweep.after"];
+
+/// After so long Redis forgets an upload that nobody renews.
+pub(crate) const FORGETS: &str = "redis.forgets";
+/// So often that is put off for what is open.
+pub(crate) const RENEWS: &str = "redis.renews";
+
+/// A period, ms: `usual_ms`, unless a test shortens it.
+#[cfg(feature = "failpoints")]
+pub(crate) fn period_ms(name: &str, usual_ms: u64) -> u64 {
+    debug_assert!([FORGETS, RENEWS].contains(&name), "{name} isn't listed");
+    fail::eval(name, |ms| ms?.parse().ok()).flatten().unwrap_or(usual_ms)
+}
+
+#[cfg(not(feature = "failpoints"))]
+pub(crate) fn period_ms(_name: &str, usual_ms: u64) -> u64 {
+    usual_ms
+}
 
 /// Dies here if a test wants it.
 #[cfg(feature = "failpoints")]

@@ -17,6 +17,7 @@ use sluice_shard::{Event, Shard, record::UploadRecord};
 
 use super::RedisSpool;
 use crate::{
+    boundary::{RENEWS, period_ms},
     metrics::RedisGauges,
     serve::{clock, process::Process, switch::Switch},
     store::{
@@ -129,7 +130,8 @@ impl Guard {
     async fn keep_on(&self) {
         let mut kept_ms = timer::now_ms();
         loop {
-            if timer::now_ms() > kept_ms + KEEP_EVERY_MS && self.keep().await {
+            let keeps_at_ms = kept_ms + period_ms(RENEWS, KEEP_EVERY_MS);
+            if timer::now_ms() > keeps_at_ms && self.keep().await {
                 kept_ms = timer::now_ms();
             }
             timer::sleep(LOOK_EVERY).await;

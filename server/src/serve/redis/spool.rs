@@ -11,7 +11,7 @@ use sluice_proto::ids::UploadId;
 
 use crate::{
     serve::clock,
-    store::redis::{MARGIN_MS, body_key, body_list_key},
+    store::redis::{body_key, body_list_key, kept_ms},
 };
 
 /// Of a body that is read, at a time.
@@ -53,7 +53,7 @@ impl BodyName {
 impl RedisSpool {
     /// For uploads that live for `upload_lifetime`.
     pub(in crate::serve) fn new(client: Client, upload_lifetime: Duration) -> Self {
-        Self { client, kept_ms: upload_lifetime.as_millis() as u64 + MARGIN_MS }
+        Self { client, kept_ms: kept_ms(upload_lifetime.as_millis() as u64) }
     }
 
     /// Begins to write a body.

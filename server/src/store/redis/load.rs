@@ -11,9 +11,9 @@ use sluice_proto::ids::{StoreId, UploadId};
 use sluice_shard::record::{ChunkRecord, StoredUpload};
 
 use super::{
-    ADOPT, AT_A_TIME, MARGIN_MS, RedisStores, UploadKeys, chunk_text,
+    ADOPT, AT_A_TIME, RedisStores, UploadKeys, chunk_text,
     fields::{self, Damaged, Fields},
-    keys, obeyed,
+    kept_ms, keys, obeyed,
 };
 use crate::store::{LiveUploads, Loaded, StepError, StoreError, damage};
 
@@ -105,7 +105,7 @@ impl RedisStores {
     ) -> Result<Option<StoredUpload>, StoreError> {
         let keys = UploadKeys::new(&upload_id);
         let mut call = ADOPT.by_name(&keys.all());
-        call.arg(self.fence().to_string()).arg(wall_ms + MARGIN_MS);
+        call.arg(self.fence().to_string()).arg(wall_ms + kept_ms(0));
         let answer = self.run_script(&ADOPT, &keys, &call).await?;
         if let [verdict] = answer.as_slice() {
             return match read::<String>(verdict.clone())?.as_str() {

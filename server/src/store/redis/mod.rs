@@ -21,23 +21,22 @@ mod steps;
 
 use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::LazyLock};
 
+pub use fields::Damaged;
+pub use fitness::RedisUnfit;
+pub(crate) use keys::{body_key, body_list_key};
+pub use lease::{Fence, Lease, RENEW_EVERY, Renewed};
 use sluice_io::redis::{Client, Cmd, RedisError, Script, Value, cmd, read};
 use sluice_proto::{
     ids::{StoreId, UploadId},
     limits::ENDED_KEPT_MS,
 };
-use sluice_shard::record::UploadRecord;
-
-pub use fields::Damaged;
-pub use fitness::RedisUnfit;
-pub(crate) use keys::{body_key, body_list_key};
-pub use lease::{Fence, Lease, RENEW_EVERY, Renewed};
 
 use self::keys::{StoreKeys, UploadKeys};
 use super::{StepError, StoreError};
+use crate::boundary::{FORGETS, period_ms};
 
 /// Redis may forget an upload so long after its owner should have.
-pub(crate) const MARGIN_MS: u64 = 48 * 3600 * 1000;
+const MARGIN_MS: u64 = 48 * 3600 * 1000;
 /// Uploads that are asked for at a time.
 const AT_A_TIME: usize = 64;
 
@@ -140,7 +139,13 @@ fn obeyed(answer: Vec<Value>) -> Result<Vec<Value>, StoreError> {
     }
 }
 
-/// When Redis may forget an upload that its owner neither ends nor renews, Unix ms.
-fn forget_ms(record: &UploadRecord, wall_ms: u64) -> u64 {
-    record.expire_ms.max(wall_ms + ENDED_KEPT_MS) + MARGIN_MS
+/// When Redis may forget an upload that expires then, and that its owner neither ends nor renews,
+/// Unix ms.
+fn forget_ms(expire_ms: u64, wall_ms: u64) -> u64 {
+    wall_ms + kept_ms(expire_ms.saturating_sub(wall_ms).max(ENDED_KEPT_MS))
+}
+
+/// How long Redis keeps what its owner should have ended or renewed after `owned_ms`.
+pub(crate) fn kept_ms(owned_ms: u64) -> u64 {
+    period_ms(FORGETS, owned_ms + MARGIN_MS)
 }

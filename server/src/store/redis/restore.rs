@@ -7,9 +7,9 @@ use sluice_proto::ids::UploadId;
 use sluice_shard::record::StoredUpload;
 
 use super::{
-    MARGIN_MS, RESTORE, RedisStores, UploadKeys, chunk_text,
+    RESTORE, RedisStores, UploadKeys, chunk_text,
     fields::{self, Pairs},
-    forget_ms, keys, obeyed,
+    forget_ms, kept_ms, keys, obeyed,
     steps::add_pairs,
 };
 use crate::store::StoreError;
@@ -39,7 +39,7 @@ impl RedisStores {
         let keys = UploadKeys::new(upload_id);
         for key in keys.all() {
             let mut put_off = cmd("PEXPIREAT");
-            put_off.arg(key).arg(wall_ms + MARGIN_MS).arg("GT");
+            put_off.arg(key).arg(wall_ms + kept_ms(0)).arg("GT");
             self.run(key, &put_off).await?;
         }
         Ok(())
@@ -70,7 +70,9 @@ impl RedisStores {
         for (nth, page) in pages.iter().enumerate() {
             let is_last = nth + 1 == pages.len();
             let mut call = RESTORE.by_name(&[state_key, chunks_key, metadata_key, &gathered]);
-            call.arg(self.fence().to_string()).arg(upload.rev).arg(forget_ms(record, wall_ms));
+            call.arg(self.fence().to_string())
+                .arg(upload.rev)
+                .arg(forget_ms(record.expire_ms, wall_ms));
             call.arg(upload.chunks.len()).arg(u8::from(is_last));
             add_pairs(&mut call, page);
             if is_last {

@@ -2,16 +2,13 @@
 
 use data_encoding::HEXLOWER;
 use sluice_io::redis::{Cmd, RedisError, cmd, read};
-use sluice_proto::{
-    ids::{StoreId, UploadId},
-    limits::ENDED_KEPT_MS,
-};
+use sluice_proto::ids::{StoreId, UploadId};
 use sluice_shard::record::{Object, Transition, UploadRecord};
 
 use super::{
-    MARGIN_MS, RedisStores, TAKE, UploadKeys, chunk_text,
+    RedisStores, TAKE, UploadKeys, chunk_text,
     fields::{self, Pairs},
-    keys, obeyed,
+    forget_ms, keys, obeyed,
 };
 use crate::store::{StepError, StoreError};
 
@@ -38,7 +35,7 @@ impl RedisStores {
         }
         let keys = UploadKeys::new(&upload_id);
         let mut call = TAKE.by_name(&keys.all());
-        let forget_ms = expire_ms.max(wall_ms + ENDED_KEPT_MS) + MARGIN_MS;
+        let forget_ms = forget_ms(expire_ms, wall_ms);
         call.arg(self.fence().to_string()).arg(first_rev).arg(wall_ms).arg(forget_ms);
         steps.iter().for_each(|step| add(&mut call, step));
         let answer = self.run_script(&TAKE, &keys, &call).await?;

@@ -4,6 +4,8 @@ mod cluster;
 #[cfg(feature = "failpoints")]
 mod crash_matrix;
 mod damaged;
+#[cfg(feature = "failpoints")]
+mod forgets;
 mod goes_away;
 mod layers;
 mod loses_part;
@@ -13,7 +15,7 @@ mod tls;
 
 use sluice_test_servers::{Redis, RedisOptions};
 
-use crate::harness::{Options, Outcome, Server, audit};
+use crate::harness::{Options, Outcome, Server, audit, eventually};
 
 /// Settings of a server that keeps its state there.
 fn settings(url: &str) -> String {
@@ -39,15 +41,28 @@ fn start() -> (Redis, Server) {
 /// All uploads have ended as their clients were told, and Redis knows of none that hasn't.
 #[track_caller]
 fn audit_all(redis: &[&Redis], server: Server, outcomes: &[Outcome]) {
+    for redis in redis {
+        // While it runs: what Redis lost is put right after clients were answered.
+        eventually(|| {
+            let live = redis.ask(&["--scan", "--pattern", "sluice:live:*"]);
+            (!live.is_empty()).then(|| format!("uploads that aren't over: {live}"))
+        });
+    }
     audit(server, outcomes);
     for redis in redis {
-        let live = redis.ask(&["--scan", "--pattern", "sluice:live:*"]);
-        assert_eq!(live, "", "uploads that aren't over");
         for state in redis.ask(&["--scan", "--pattern", "upload:*:state"]).lines() {
             let stands = redis.ask(&["hmget", state, "state", "cleanup_pending"]);
             let ended = ["COMPLETED", "FAILED", "ABORTED", "EXPIRED"];
             let (name, pending) = stands.split_once('\n').unwrap();
             assert!(ended.contains(&name) && pending == "0", "{state}: {stands}");
         }
+    }
+}
+
+/// No body is left, nor any list of them.
+#[track_caller]
+fn assert_no_bodies(redis: &Redis) {
+    for pattern in ["upload:*:chunks:*", "upload:*:bodies"] {
+        assert_eq!(redis.ask(&["--scan", "--pattern", pattern]), "");
     }
 }
