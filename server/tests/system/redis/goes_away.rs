@@ -19,11 +19,14 @@ use crate::harness::{Calls, Pace, Server, chunk, eventually, get, runtime, work_
 const UPLOADS_AT_ONCE: u64 = 4;
 const PACE: Pace = Pace(Duration::from_millis(10));
 /// Long enough that every upload runs into it.
-const OUTAGE: Duration = Duration::from_millis(1_500);
-const CALM: Duration = Duration::from_millis(400);
+pub(super) const OUTAGE: Duration = Duration::from_millis(1_500);
+pub(super) const CALM: Duration = Duration::from_millis(400);
 
 /// Has something happen to Redis while uploads run.
-fn through(options_of_redis: RedisOptions, happen: impl FnOnce(&mut Redis, &mut Server)) {
+pub(super) fn through(
+    options_of_redis: RedisOptions,
+    happen: impl FnOnce(&mut Redis, &mut Server),
+) {
     let mut redis = Redis::start(options_of_redis);
     let mut server = Server::start(options(&redis.url()));
     let stop = Arc::new(AtomicBool::new(false));

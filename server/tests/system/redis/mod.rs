@@ -8,6 +8,7 @@ mod damaged;
 mod forgets;
 mod goes_away;
 mod layers;
+mod loading;
 mod loses_part;
 mod spool;
 mod starts;
