@@ -3,6 +3,7 @@
 mod cluster;
 #[cfg(feature = "failpoints")]
 mod crash_matrix;
+mod cut;
 mod damaged;
 #[cfg(feature = "failpoints")]
 mod forgets;
