@@ -3,20 +3,24 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use sluice_bench::result::SuiteResult;
 
 /// A folder with runs and one suite, gone when it is dropped.
 struct Bench(PathBuf);
 
+/// Long enough that a machine that stands still for a moment measures something all the same.
 const SINK: &str = "
     about = 'the least'
     server = { kind = 'sink' }
     client = { kind = 'tcp' }
-    load = { chunk_size = '64 KiB', upload_size = '1 MiB', warm_up = '10 ms', duration = '1 s' }
+    load = { chunk_size = '64 KiB', upload_size = '1 MiB', warm_up = '10 ms', duration = '6 s' }
 ";
+/// What hasn't happened by then never will.
+const PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(5);
 
 impl Bench {
     fn new(name: &str, runs: &[(&str, &str)], suite: &str) -> Self {
@@ -146,26 +150,44 @@ fn a_mistake_is_told_before_anything_is_started() {
 
 #[test]
 fn an_interrupt_leaves_nothing_behind() {
-    let long = SINK.replace("1 s", "10 min");
+    let long = SINK.replace("6 s", "10 min");
     let suite = "rounds = 1\nrun = [{ file = 'sink' }]";
     let bench = Bench::new("interrupt", &[("sink", &long)], suite);
     let mut process = bench.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let children = loop {
-        let children = children(process.id());
-        if children.len() == 2 {
-            break children;
-        }
+    let children = wait_for(&mut process, "two children", |process| {
         assert_eq!(process.try_wait().unwrap(), None);
-        std::thread::sleep(Duration::from_millis(5));
-    };
+        let children = children(process.id());
+        (children.len() == 2).then_some(children)
+    });
     let pid = libc::pid_t::try_from(process.id()).unwrap();
     // SAFETY: touches no memory; the process is ours and not yet waited for.
     assert_eq!(unsafe { libc::kill(pid, libc::SIGINT) }, 0);
-    let status = process.wait().unwrap();
+    let status = wait_for(&mut process, "its end", |process| process.try_wait().unwrap());
     assert_eq!(status.signal(), None);
     assert!(!status.success());
     assert!(children.iter().all(|child| !Path::new(&format!("/proc/{child}")).exists()));
     assert!(!bench.out().join("tmp").exists() && !bench.out().join("result.json").exists());
+}
+
+/// What `look` finds some time; without it the process is ended.
+#[track_caller]
+#[expect(clippy::disallowed_methods, reason = "waiting for another process needs a clock")]
+fn wait_for<T>(
+    process: &mut Child,
+    what: &str,
+    mut look: impl FnMut(&mut Child) -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look(process) {
+            return found;
+        }
+        if Instant::now() > deadline {
+            process.kill().unwrap();
+            panic!("never seen: {what}");
+        }
+        std::thread::sleep(POLL);
+    }
 }
 
 fn children(pid: u32) -> Vec<String> {
