@@ -20,7 +20,7 @@ use crate::load::wire::Speaker;
 use crate::load::{Mark, closed, idle, route};
 
 /// What is under way when the measured time is over has so long to come to its end.
-const DRAIN_LIMIT: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 120 });
+const DRAIN_LIMIT: Duration = Duration::from_secs(if cfg!(test) { 10 } else { 120 });
 
 /// Puts the load on. One thread does it all: threads would only take turns on the client's CPU.
 ///
