@@ -16,7 +16,8 @@ use crate::peer::{reactor_sink, settings};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Which: tonic-tuned, sink, sink-rotating, sink-glommio, tusd, seaweedfs or redis.
+    /// Which: tonic-tuned, sink, sink-rotating, sink-glommio, tusd, seaweedfs, redis or
+    /// redis-log.
     kind: String,
     #[command(flatten)]
     place: Place,
@@ -62,9 +63,8 @@ pub fn run(arguments: &Arguments) -> Exit {
         "sink-glommio" => Ok(reactor_sink::serve(listen, *cpu, listening)?),
         "tusd" => run_product(Product::Tusd, "bin/tusd", listen, data_dir.as_ref()),
         "seaweedfs" => run_product(Product::SeaweedFs, "bin/weed", listen, data_dir.as_ref()),
-        "redis" => {
-            run_program(Product::Redis, Path::new("redis-server"), listen, data_dir.as_ref())
-        }
+        "redis" => run_redis(Product::Redis, listen, data_dir.as_ref()),
+        "redis-log" => run_redis(Product::RedisLog, listen, data_dir.as_ref()),
         _ => Err(format!("no peer is called {kind:?} here").into()),
     })
 }
@@ -121,6 +121,14 @@ fn run_product(
     data_dir: Option<&PathBuf>,
 ) -> Result<(), Box<dyn Error>> {
     run_program(product, &catalog::tools().join(program), listen, data_dir)
+}
+
+fn run_redis(
+    product: Product,
+    listen: SocketAddr,
+    data_dir: Option<&PathBuf>,
+) -> Result<(), Box<dyn Error>> {
+    run_program(product, Path::new("redis-server"), listen, data_dir)
 }
 
 fn run_program(

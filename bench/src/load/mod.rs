@@ -19,6 +19,7 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 mod ticker;
+mod transitions;
 mod tus;
 mod upload;
 mod wire;
@@ -45,6 +46,8 @@ pub enum Kind {
     Tcp,
     /// For Redis: SETs over plain TCP, by blocking threads.
     RedisSet,
+    /// For Redis: chunks recorded as the server does it.
+    Transitions,
     /// For tus servers, over HTTP/1.1.
     Tus,
     /// No server: SHA-256 over memory.
@@ -103,6 +106,7 @@ fn try_run(kind: Kind, job: &Job, on: &mut dyn FnMut(Mark)) -> io::Result<Meter>
         Kind::Tonic => grpc::run(job, &plans, Speaker::Tonic, on),
         Kind::Tcp => tcp::run(job, &plans, Dialect::Sink, on),
         Kind::RedisSet => tcp::run(job, &plans, Dialect::RedisSet, on),
+        Kind::Transitions => transitions::run(job, on),
         Kind::Tus => tus::run(job, &plans, on),
         Kind::Sha256 => sha256::run(job, &plans, on),
     }
@@ -162,6 +166,7 @@ fn notes(kind: Kind, load: &Load) -> Vec<String> {
         Kind::Tcp | Kind::RedisSet => {
             ignored("uploads, order, checksums, routes or acks of the contract")
         }
+        Kind::Transitions => ignored("payload: what is counted are records of chunks"),
         Kind::Tus => notes = tus::notes(load),
         Kind::Sha256 => ignored("server; it tells what one pass of SHA-256 costs"),
     }

@@ -54,7 +54,7 @@ pub enum Missing {
 }
 
 /// Kinds of servers that [`server`] knows.
-pub const SERVERS: [&str; 8] = [
+pub const SERVERS: [&str; 9] = [
     "tonic-stock",
     "tonic-tuned",
     "sink",
@@ -63,6 +63,7 @@ pub const SERVERS: [&str; 8] = [
     "tusd",
     "seaweedfs",
     "redis",
+    "redis-log",
 ];
 
 /// Kinds of clients that [`client`] knows.
@@ -82,7 +83,7 @@ pub fn server(kind: &str, context: &ServerContext) -> Result<Program, Missing> {
     let mut extra = BTreeMap::new();
     match kind {
         "sink-glommio" => command.extend(["--cpu".into(), context.cpu.to_string()]),
-        "tusd" | "seaweedfs" | "redis" => {
+        "tusd" | "seaweedfs" | "redis" | "redis-log" => {
             match kind {
                 "tusd" => drop(installed("bin/tusd", kind)?),
                 "seaweedfs" => drop(installed("bin/weed", kind)?),

@@ -21,6 +21,8 @@ pub enum Product {
     SeaweedFs,
     /// Redis that keeps nothing on disk.
     Redis,
+    /// Redis with an append-only file.
+    RedisLog,
 }
 
 /// How long one may take until it serves.
@@ -48,12 +50,13 @@ pub fn become_one(
     let (address, arguments) = match product {
         Product::Tusd => tusd(listen, data_dir)?,
         Product::SeaweedFs => seaweedfs(listen, data_dir)?,
-        Product::Redis => redis(listen, data_dir)?,
+        Product::Redis => redis(listen, data_dir, "no")?,
+        Product::RedisLog => redis(listen, data_dir, "yes")?,
     };
     let url = match product {
         Product::Tusd => format!("http://{address}/files/"),
         Product::SeaweedFs => format!("http://{address}"),
-        Product::Redis => address.to_string(),
+        Product::Redis | Product::RedisLog => address.to_string(),
     };
     // It ends by itself, and is never waited for.
     Command::new(std::env::current_exe()?)
@@ -143,14 +146,19 @@ fn seaweedfs(listen: SocketAddr, data_dir: &Path) -> io::Result<(SocketAddr, Vec
     Ok((SocketAddr::new(ip, port), arguments.into()))
 }
 
-fn redis(listen: SocketAddr, data_dir: &Path) -> io::Result<(SocketAddr, Vec<String>)> {
+fn redis(
+    listen: SocketAddr,
+    data_dir: &Path,
+    append_only: &str,
+) -> io::Result<(SocketAddr, Vec<String>)> {
     let port = free_ports(listen, 1, 0)?;
     let words = [
         ("port", port.to_string()),
         ("bind", listen.ip().to_string()),
         ("dir", data_dir.display().to_string()),
         ("save", String::new()),
-        ("appendonly", "no".into()),
+        ("appendonly", append_only.into()),
+        ("appendfsync", "everysec".into()),
         ("maxmemory", settings::REDIS_MEMORY.into()),
         ("maxmemory-policy", "noeviction".into()),
     ];

@@ -93,6 +93,12 @@ pub fn of_server(kind: &str) -> BTreeMap<String, String> {
             ("on disk", "nothing: save and appendonly are off"),
             ("rest", "defaults"),
         ]),
+        "redis-log" => map(&[
+            ("maxmemory", REDIS_MEMORY),
+            ("maxmemory-policy", "noeviction"),
+            ("on disk", "appendonly, appendfsync everysec; save is off"),
+            ("rest", "defaults"),
+        ]),
         _ => BTreeMap::new(),
     }
 }

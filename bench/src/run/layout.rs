@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::peer::catalog::{self, ServerContext};
 use crate::run::child::Program;
 use crate::run::cpus::Cpus;
-use crate::suite::{ClientKind, Run, Server, ServerKind};
+use crate::suite::{Backend, ClientKind, Run, Server, ServerKind};
 
 /// Where servers and clients run, and which build of sluice.
 #[derive(Debug, Clone)]
@@ -70,14 +70,14 @@ impl Layout {
         Ok(start)
     }
 
-    /// Redis as what stands behind a server; it stores in `data_dir`.
+    /// What stands behind a server; it stores in `data_dir`.
     ///
     /// # Errors
     /// Why it can't be had on this machine.
-    pub fn redis(&self, data_dir: &Path) -> Result<Program, String> {
+    pub fn backend(&self, backend: Backend, data_dir: &Path) -> Result<Program, String> {
         let context =
             ServerContext { listen: ANY_PORT.into(), data_dir: data_dir.to_owned(), cpu: 0 };
-        let peer = catalog::server(ServerKind::Redis.name(), &context);
+        let peer = catalog::server(backend.name(), &context);
         let peer = peer.map_err(|why| why.to_string())?;
         Ok(Program { command: peer.command, environment: peer.environment })
     }
@@ -112,6 +112,7 @@ impl Layout {
             | ClientKind::Tonic
             | ClientKind::Tcp
             | ClientKind::RedisSet
+            | ClientKind::Transitions
             | ClientKind::Sha256 => {
                 let ourselves = std::env::current_exe().map_err(|error| error.to_string())?;
                 let ourselves = ourselves.display().to_string();

@@ -3,7 +3,7 @@
 //! Nothing that is started outlives this process, and no run is let go on for ever.
 
 mod child;
-mod cpus;
+pub(crate) mod cpus;
 mod hlog;
 mod interrupt;
 mod layout;

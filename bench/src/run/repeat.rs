@@ -17,7 +17,7 @@ use crate::run::proc;
 use crate::run::server::Server;
 use crate::run::syscalls::Syscalls;
 use crate::run::{Ended, Interrupt};
-use crate::suite::{Backend, Run, ServerKind};
+use crate::suite::{Run, ServerKind};
 
 /// What a repeat is given.
 #[derive(Debug, Clone, Copy)]
@@ -69,10 +69,10 @@ pub fn repeat(given: Given<'_>) -> Result<(Repeat, SystemTime), Ended> {
 
 /// Starts what stands behind the server, and tells the server where.
 fn start_backend(given: &Given<'_>, start: &mut Start) -> Result<Option<Server>, Ended> {
-    let Some(Backend::Redis) = given.run.server.backend else { return Ok(None) };
+    let Some(backend) = given.run.server.backend else { return Ok(None) };
     let folder = given.folder.join("backend");
     fs::create_dir_all(&folder)?;
-    let program = given.layout.redis(&folder).map_err(Ended::failed)?;
+    let program = given.layout.backend(backend, &folder).map_err(Ended::failed)?;
     let log = given.folder.join("backend.log");
     let redis = Server::start(&program, &given.layout.client_cpus, false, &log, given.interrupt)?;
     if let Some(server) = &mut start.server {

@@ -82,6 +82,12 @@ pub const FIGURES: &[Figure] = &[
         of: |_, repeat| over(repeat.client.cpu_s, gb(repeat)),
     },
     Figure {
+        name: "client_cpu_us_per_chunk",
+        unit: "µs",
+        about: "CPU of the client for a chunk that was acked",
+        of: |_, repeat| over(repeat.client.cpu_s * 1e6, repeat.outcome.chunks as f64),
+    },
+    Figure {
         name: "server_cpus_busy",
         unit: "CPUs",
         about: "CPUs that the server kept busy",

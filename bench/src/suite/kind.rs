@@ -42,6 +42,8 @@ pub enum ClientKind {
     Tcp,
     /// SETs of a chunk's size.
     RedisSet,
+    /// Records of chunks, one a script.
+    Transitions,
     /// Resumable uploads over HTTP, by a stock client.
     Tus,
     /// S3 by a stock client.
@@ -90,7 +92,7 @@ impl ServerKind {
             }
             Self::Tusd => matches!(client, C::Tus | C::None),
             Self::Seaweedfs => matches!(client, C::S3 | C::None),
-            Self::Redis => matches!(client, C::RedisSet | C::None),
+            Self::Redis => matches!(client, C::RedisSet | C::Transitions | C::None),
             Self::None => client == C::Sha256,
         }
     }
@@ -104,6 +106,7 @@ impl ClientKind {
             Self::Tonic => "tonic",
             Self::Tcp => "tcp",
             Self::RedisSet => "redis-set",
+            Self::Transitions => "transitions",
             Self::Tus => "tus",
             Self::S3 => "s3",
             Self::GrpcGo => "grpc-go",

@@ -55,6 +55,18 @@ pub struct Server {
 pub enum Backend {
     /// Redis that keeps nothing on disk.
     Redis,
+    /// Redis with an append-only file, which it syncs each second.
+    RedisLog,
+}
+
+impl Backend {
+    /// As the peers are called.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Redis => "redis",
+            Self::RedisLog => "redis-log",
+        }
+    }
 }
 
 /// What puts the load on.
