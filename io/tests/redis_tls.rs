@@ -3,10 +3,10 @@
 
 mod redis_support;
 
-use std::{sync::Arc, time::Duration};
+use std::{slice, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use redis_support::{WITHIN, answered, ask, client, client_with, command, run, text};
+use redis_support::{WITHIN, answered, ask, client, client_with, command, put, run, text};
 use sluice_io::redis::{Client, ClientFiles, RedisError, Tls, TlsError, TlsFile, TlsFiles};
 use sluice_test_servers::{Authority, Issued, Redis, RedisCluster, RedisOptions, RedisTls};
 
@@ -23,15 +23,6 @@ fn load(authority: &Authority, client: Option<Issued>) -> Tls {
 
 fn by_name(redis: &Redis, host: &str) -> String {
     format!("rediss://{host}:{}", redis.address().port())
-}
-
-async fn put(client: &Client, key: &str, body: &[Bytes]) -> Result<(), RedisError> {
-    let bytes = body.iter().map(Bytes::len).sum::<usize>() as u64;
-    let mut put = client.put(key, bytes, 1 << 42, &[command(&["SADD", "bodies", key])]).await?;
-    for piece in body {
-        put.append(piece.clone()).await?;
-    }
-    put.finish().await
 }
 
 /// How both kinds of connections are refused.
@@ -169,11 +160,9 @@ fn every_node_of_a_cluster_is_spoken_to_over_tls() {
         assert!(client.is_cluster());
         for nth in 0..20 {
             let key = format!("{{{nth}}}k");
-            let bodies = [Bytes::from(vec![nth; 100_000])];
-            let mut put = client.put(&key, 100_000, 1 << 42, &[]).await.unwrap();
-            put.append(bodies[0].clone()).await.unwrap();
-            put.finish().await.unwrap();
-            assert!(client.get_range(&key, 0, 1 << 20).await.unwrap() == bodies[0]);
+            let body = Bytes::from(vec![nth; 100_000]);
+            put(&client, &key, slice::from_ref(&body)).await.unwrap();
+            assert!(client.get_range(&key, 0, 1 << 20).await.unwrap() == body);
         }
     });
 }

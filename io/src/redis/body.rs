@@ -23,8 +23,8 @@ pub struct Put {
     client: Client,
     key: String,
     lent: Lent,
-    /// Commands that were sent along before it.
-    before: usize,
+    /// Whether it has `ASKING` before it.
+    asking: bool,
     /// What opens it, until the first piece is there.
     head: Vec<u8>,
     tail: Vec<u8>,
@@ -39,50 +39,27 @@ pub(super) struct Lent {
 }
 
 impl Client {
-    /// Begins to write a value of `bytes` bytes under `key`, which goes at `expire_ms` (Unix ms)
-    /// unless it is deleted before: `SET` with `NX` and `PXAT`. The commands of `before`, on keys of
-    /// the same slot, are sent along and done before.
+    /// Begins to write a value of `bytes` bytes over the one under `key`, which goes at `expire_ms`
+    /// (Unix ms) unless it is deleted before: `SET` with `XX` and `PXAT`. Redis looks for the one
+    /// before when it has all of this: where it was deleted, nothing comes to be, however late.
     ///
     /// Waits while too many bodies are on their way.
     ///
     /// # Errors
     /// [`RedisError`].
-    pub async fn put(
-        &self,
-        key: &str,
-        bytes: u64,
-        expire_ms: u64,
-        before: &[Cmd],
-    ) -> Result<Put, RedisError> {
+    pub async fn put(&self, key: &str, bytes: u64, expire_ms: u64) -> Result<Put, RedisError> {
         let (node, asking) = self.route(key);
         let lent = node.lend(node.writes(), self.within()).await?;
         let mut head = Vec::with_capacity(256);
-        // While its slot is on its way, only a new value is known to belong there.
-        for command in before {
-            if asking {
-                self.run(key, command).await?;
-            } else {
-                head.extend(command.get_packed_command());
-            }
-        }
+        // While its slot is on its way.
         if asking {
             head.extend(cmd("ASKING").get_packed_command());
         }
         head.extend(format!("*6\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${bytes}\r\n", key.len()).bytes());
         let expire = expire_ms.to_string();
-        let tail = format!("\r\n$4\r\nPXAT\r\n${}\r\n{expire}\r\n$2\r\nNX\r\n", expire.len());
-        let answers = if asking { 1 } else { before.len() };
-        let tail = tail.into_bytes();
-        let client = self.clone();
-        Ok(Put {
-            client,
-            key: key.to_owned(),
-            lent,
-            before: answers,
-            head,
-            tail,
-            left_bytes: bytes,
-        })
+        let tail = format!("\r\n$4\r\nPXAT\r\n${}\r\n{expire}\r\n$2\r\nXX\r\n", expire.len());
+        let (client, key, tail) = (self.clone(), key.to_owned(), tail.into_bytes());
+        Ok(Put { client, key, lent, asking, head, tail, left_bytes: bytes })
     }
 
     /// Reads `bytes` bytes of a value from `offset` on (`GETRANGE`): fewer where it ends before, none
@@ -166,28 +143,24 @@ impl Put {
         deadline(within, async { Ok(writing.await?) }).await.map_err(unredirected)
     }
 
-    /// Waits until Redis has it.
+    /// Waits until Redis has it. Whether it has: not where there was nothing under its key.
     ///
     /// # Errors
-    /// [`RedisError`]; [`RedisError::Answer`] if there was a value under its key.
+    /// [`RedisError`].
     ///
     /// # Panics
     /// When fewer bytes came than were announced.
-    pub async fn finish(self) -> Result<(), RedisError> {
-        let Self { client, key, mut lent, before, head, tail, left_bytes } = self;
+    pub async fn finish(self) -> Result<bool, RedisError> {
+        let Self { client, key, mut lent, asking, head, tail, left_bytes } = self;
         assert_eq!(left_bytes, 0, "all came");
         let ending = async {
             lent.connection.write_both(&head, &tail).await?;
-            let mut first = Ok(Value::Nil);
-            // All of them, or the connection would be of no use any more.
-            for _ in 0..before {
-                let answer = lent.connection.answer().await;
-                first = in_turn(first, answer);
-            }
-            let answer = lent.connection.answer().await;
-            match in_turn(first, answer)? {
-                Value::Okay => Ok(()),
-                _ => Err(RedisError::Answer("there is a body already".to_owned()).into()),
+            // Both answers, or the connection would be of no use any more.
+            let asked = if asking { lent.connection.answer().await } else { Ok(Value::Nil) };
+            match in_turn(asked, lent.connection.answer().await)? {
+                Value::Okay => Ok(true),
+                Value::Nil => Ok(false),
+                _ => Err(RedisError::Answer("to SET".to_owned()).into()),
             }
         };
         let ended = deadline(client.within(), ending).await;

@@ -165,7 +165,8 @@ impl Client {
         join_all(asking).await
     }
 
-    pub(super) fn within(&self) -> Duration {
+    /// A command is given up after this.
+    pub fn within(&self) -> Duration {
         self.0.within
     }
 

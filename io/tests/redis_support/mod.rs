@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use sluice_io::{
     reactor::{executor::Executors, timer},
     redis::{Client, Cmd, RedisError, RedisUrl, Settings, Tls, Value, cmd},
@@ -70,4 +71,21 @@ pub async fn until_answered<T>(mut attempt: impl AsyncFnMut() -> Result<T, Redis
 
 pub fn text(text: &str) -> Value {
     Value::BulkString(text.into())
+}
+
+/// Writes a value in pieces, over an empty one.
+pub async fn put(client: &Client, key: &str, pieces: &[Bytes]) -> Result<(), RedisError> {
+    ask(client, &["SET", key, ""]).await?;
+    assert!(put_over(client, key, pieces).await?, "it is there");
+    Ok(())
+}
+
+/// Writes a value in pieces over the one that is there; whether one was.
+pub async fn put_over(client: &Client, key: &str, pieces: &[Bytes]) -> Result<bool, RedisError> {
+    let bytes = pieces.iter().map(Bytes::len).sum::<usize>() as u64;
+    let mut put = client.put(key, bytes, 1 << 42).await?;
+    for piece in pieces {
+        put.append(piece.clone()).await?;
+    }
+    put.finish().await
 }

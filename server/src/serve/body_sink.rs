@@ -6,19 +6,21 @@ use std::{
 };
 
 use bytes::Bytes;
-use sluice_io::{
-    disk::BodyWriter,
-    redis::{Put, RedisError},
-};
+use sluice_io::{disk::BodyWriter, redis::RedisError};
 use sluice_proto::ids::UploadId;
 use sluice_shard::{effect::BodyPlace, event::Failure};
 
-use super::{bodies::BodiesParts, files::Files, redis::BodyName, work::Cause};
+use super::{
+    bodies::BodiesParts,
+    files::Files,
+    redis::{BodyName, BodyPut},
+    work::Cause,
+};
 
 /// Where one body is written.
 pub(super) enum BodySink {
     File(BodyWriter),
-    Redis(Box<Put>),
+    Redis(Box<BodyPut>),
 }
 
 /// Why a body can't be written, or read.

@@ -1,11 +1,13 @@
 //! A server whose uploads lie in Redis: how it begins, and what it looks after.
 
+mod body_put;
 mod boot;
 mod guard;
 mod spool;
 
 use sluice_io::redis::{Client, Settings};
 
+pub(super) use body_put::BodyPut;
 pub(super) use boot::{Owned, begin};
 pub(super) use guard::{Guard, RedisHealth, hold_lease};
 pub(super) use spool::{BodyName, RedisSpool};

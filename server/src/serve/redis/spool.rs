@@ -3,12 +3,19 @@
 //! A list of an upload's bodies lies beside them, and names each before it is there: so whatever
 //! was lost on the way is found when the upload is swept.
 
-use std::time::Duration;
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::LazyLock,
+    time::Duration,
+};
 
 use bytes::Bytes;
-use sluice_io::redis::{Client, Put, RedisError, cmd, read};
+use sluice_io::redis::{Client, RedisError, Script, cmd, read};
 use sluice_proto::ids::UploadId;
 
+use super::body_put::{BodyPut, slot_moves};
 use crate::{
     serve::clock,
     store::redis::{body_key, body_list_key, kept_ms},
@@ -18,13 +25,49 @@ use crate::{
 const SLICE_BYTES: u64 = 1 << 20;
 /// Bodies of one sweep's step.
 const SWEEP_COUNT: usize = 200;
+/// What is made is known to be, and confirmed by another command, within the time of so many.
+const UNSURE_COMMANDS: u64 = 4;
+
+static BEGIN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("begin.lua")));
+static FREE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("free.lua")));
 
 /// The bodies of one shard's uploads. Clones share the connections.
 #[derive(Clone)]
 pub(in crate::serve) struct RedisSpool {
-    client: Client,
+    pub(super) client: Client,
     /// Redis may forget a body so long after it was written, if nobody puts that off.
     kept_ms: u64,
+    /// Of uploads that aren't swept.
+    marks: Rc<RefCell<HashMap<UploadId, Rc<Mark>>>>,
+}
+
+/// What an upload's list holds beside names: whoever knows it may write bodies.
+pub(super) struct Mark {
+    text: String,
+    /// Whether the list stays until its upload has ended.
+    kept: Cell<bool>,
+}
+
+impl Mark {
+    /// One that nobody has had.
+    fn new() -> Self {
+        let mut bytes = [0; 8];
+        getrandom::fill(&mut bytes).expect("a kernel with io_uring has getrandom");
+        let text = format!("mark {:016x}", u64::from_be_bytes(bytes));
+        Self { text, kept: Cell::default() }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept.get()
+    }
+
+    pub(super) fn keep(&self) {
+        self.kept.set(true);
+    }
 }
 
 /// One attempt at a chunk.
@@ -36,16 +79,16 @@ pub(in crate::serve) struct BodyName {
 }
 
 impl BodyName {
-    fn key(&self) -> String {
+    pub(super) fn key(&self) -> String {
         body_key(&self.upload_id, self.number, self.attempt)
     }
 
-    fn list(&self) -> String {
+    pub(super) fn list(&self) -> String {
         body_list_key(&self.upload_id)
     }
 
     /// As the list has it.
-    fn member(&self) -> String {
+    pub(super) fn member(&self) -> String {
         format!("{}:{}", self.number, self.attempt)
     }
 }
@@ -53,7 +96,8 @@ impl BodyName {
 impl RedisSpool {
     /// For uploads that live for `upload_lifetime`.
     pub(in crate::serve) fn new(client: Client, upload_lifetime: Duration) -> Self {
-        Self { client, kept_ms: kept_ms(upload_lifetime.as_millis() as u64) }
+        let kept_ms = kept_ms(upload_lifetime.as_millis() as u64);
+        Self { client, kept_ms, marks: Rc::default() }
     }
 
     /// Begins to write a body.
@@ -61,13 +105,9 @@ impl RedisSpool {
         &self,
         body: BodyName,
         bytes: u64,
-    ) -> Result<Put, RedisError> {
-        let (list, until_ms) = (body.list(), clock::wall_ms() + self.kept_ms);
-        let mut name = cmd("SADD");
-        name.arg(&list).arg(body.member());
-        let mut keep = cmd("PEXPIREAT");
-        keep.arg(&list).arg(until_ms).arg("NX");
-        self.client.put(&body.key(), bytes, until_ms, &[name, keep]).await
+    ) -> Result<BodyPut, RedisError> {
+        let until_ms = clock::wall_ms() + self.kept_ms;
+        BodyPut::begin(self.clone(), body, bytes, until_ms).await
     }
 
     /// Reads a slice of a body of `bytes` bytes from `offset` on; `None` where Redis hasn't it all.
@@ -82,33 +122,36 @@ impl RedisSpool {
         Ok((slice.len() == wanted).then_some(slice))
     }
 
-    /// Frees a body. One that stays is found by a sweep.
-    ///
-    /// Also one that isn't there: its write may have been given up and be done yet, so it keeps its
-    /// name until the sweep.
+    /// Frees a body. One that stays, or whose write is yet to be done, is found by a sweep.
     pub(in crate::serve) async fn free(&self, body: BodyName) -> Result<(), RedisError> {
         let (key, list) = (body.key(), body.list());
-        let mut unlink = cmd("UNLINK");
-        unlink.arg(&key);
-        if read::<u64>(self.client.run(&key, &unlink).await?)? == 0 {
-            return Ok(());
+        let mut free = FREE.by_name(&[&list, &key]);
+        free.arg(body.member());
+        match self.client.run_script(&list, &FREE, &free).await {
+            Err(error) if slot_moves(&error) => {
+                let mut unlink = cmd("UNLINK");
+                unlink.arg(&key);
+                self.client.run(&key, &unlink).await.map(drop)
+            }
+            ended => ended.map(drop),
         }
-        let mut unname = cmd("SREM");
-        unname.arg(&list).arg(body.member());
-        self.client.run(&list, &unname).await.map(drop)
     }
 
-    /// Frees all bodies of an upload.
+    /// Frees all bodies of an upload, which gets none any more.
     pub(in crate::serve) async fn sweep(&self, upload_id: &UploadId) -> Result<(), RedisError> {
         let list = body_list_key(upload_id);
+        self.marks.borrow_mut().remove(upload_id);
         loop {
             let members = self.some(&list).await?;
             if members.is_empty() {
                 return Ok(());
             }
-            let mut unlink = cmd("UNLINK");
-            unlink.arg(keys(upload_id, &members));
-            self.client.run(&list, &unlink).await?;
+            let bodies = keys(upload_id, &members);
+            if !bodies.is_empty() {
+                let mut unlink = cmd("UNLINK");
+                unlink.arg(bodies);
+                self.client.run(&list, &unlink).await?;
+            }
             // Last, so that whoever dies before finds them again.
             let mut unname = cmd("SREM");
             unname.arg(&list).arg(&members);
@@ -131,6 +174,33 @@ impl RedisSpool {
         Ok(())
     }
 
+    /// What bodies of an upload are written with.
+    pub(super) async fn mark(&self, upload_id: &UploadId) -> Result<Rc<Mark>, RedisError> {
+        if let Some(mark) = self.marks.borrow().get(upload_id) {
+            return Ok(Rc::clone(mark));
+        }
+        let (list, mark) = (body_list_key(upload_id), Rc::new(Mark::new()));
+        let mut begin = BEGIN.by_name(&[&list]);
+        begin.arg(mark.text()).arg(self.unsure_ms());
+        self.client.run_script(&list, &BEGIN, &begin).await?;
+        // Another body may have been faster.
+        Ok(Rc::clone(self.marks.borrow_mut().entry(*upload_id).or_insert(mark)))
+    }
+
+    /// Redis has lost a mark.
+    pub(super) fn lose(&self, upload_id: &UploadId, mark: &Rc<Mark>) {
+        let mut marks = self.marks.borrow_mut();
+        if marks.get(upload_id).is_some_and(|current| Rc::ptr_eq(current, mark)) {
+            marks.remove(upload_id);
+        }
+    }
+
+    /// What was made stays for so long before it is known to have been made: until then it may be what
+    /// was given up.
+    pub(super) fn unsure_ms(&self) -> u64 {
+        UNSURE_COMMANDS * self.client.within().as_millis() as u64
+    }
+
     async fn some(&self, list: &str) -> Result<Vec<String>, RedisError> {
         let mut ask = cmd("SRANDMEMBER");
         ask.arg(list).arg(SWEEP_COUNT);
@@ -143,5 +213,6 @@ fn keys(upload_id: &UploadId, members: &[String]) -> Vec<String> {
         let (number, attempt) = member.split_once(':')?;
         Some(body_key(upload_id, number.parse().ok()?, attempt.parse().ok()?))
     };
+    // Not of marks.
     members.iter().filter_map(parse).collect()
 }

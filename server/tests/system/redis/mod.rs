@@ -8,6 +8,8 @@ mod damaged;
 #[cfg(feature = "failpoints")]
 mod forgets;
 mod goes_away;
+mod held_proxy;
+mod late_writes;
 mod layers;
 mod loading;
 mod loses_part;
