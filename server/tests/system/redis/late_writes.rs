@@ -67,3 +67,17 @@ fn a_large_body_that_comes_late_leaves_nothing() {
         assert_no_bodies(&redis);
     }
 }
+
+/// What comes late then is the list itself: it holds nothing, and goes by itself.
+#[test]
+fn a_first_body_that_comes_late_leaves_nothing_for_long() {
+    for bytes in [SMALL_BYTES, LARGE_BYTES] {
+        let held = Held { bytes, beyond_bytes: 0, is_first: true };
+        let (redis, _server) = write_late(&held);
+        assert_eq!(redis.ask(&["--scan", "--pattern", "upload:*:chunks:*"]), "");
+        eventually(|| {
+            let left = redis.ask(&["--scan", "--pattern", "upload:*"]);
+            (!left.is_empty()).then(|| format!("left: {left}"))
+        });
+    }
+}
