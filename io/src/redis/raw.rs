@@ -139,21 +139,29 @@ impl RawConnection {
 
     /// Receives until so many bytes are there.
     async fn fill(&mut self, bytes: usize) -> Result<(), RedisError> {
-        while self.received.len() < bytes {
-            let before = self.received.len();
-            let room = (bytes - before).max(READ_BYTES);
-            self.received.resize(before + room, 0);
-            let socket = &mut self.socket;
-            let mut buffer = ReadBuf::new(&mut self.received[before..]);
-            let ended = poll_fn(|cx| Pin::new(&mut *socket).poll_read(cx, &mut buffer)).await;
-            let read = buffer.filled().len();
-            self.received.truncate(before + read);
-            ended.map_err(|error| self.broken(&error))?;
-            if read == 0 {
-                return Err(self.broken(&io::ErrorKind::UnexpectedEof.into()));
-            }
+        let before = self.received.len();
+        if before >= bytes {
+            return Ok(());
         }
-        Ok(())
+        // Room is zeroed once, not at each read.
+        self.received.resize(bytes.max(before + READ_BYTES), 0);
+        let mut filled = before;
+        let mut ended = Ok(());
+        while filled < bytes && ended.is_ok() {
+            let socket = &mut self.socket;
+            let mut buffer = ReadBuf::new(&mut self.received[filled..]);
+            let read = poll_fn(|cx| Pin::new(&mut *socket).poll_read(cx, &mut buffer)).await;
+            ended = match (read, buffer.filled().len()) {
+                (Ok(()), 0) => Err(self.broken(&io::ErrorKind::UnexpectedEof.into())),
+                (Ok(()), read) => {
+                    filled += read;
+                    Ok(())
+                }
+                (Err(error), _) => Err(self.broken(&error)),
+            };
+        }
+        self.received.truncate(filled);
+        ended
     }
 
     fn broken(&self, error: &io::Error) -> RedisError {

@@ -21,7 +21,7 @@ use super::{
     body_sink::BodySink,
     files::Files,
     limits,
-    redis::RedisSpool,
+    redis::{BodyName, RedisSpool, SMALL_BYTES_MAX, SmallBodies, SmallBody},
     switch::Switch,
     work::WorkLog,
 };
@@ -48,8 +48,13 @@ enum Order {
 }
 
 enum Body {
-    Task { orders: QueueSender<Order>, tail: Tail },
+    Task {
+        orders: QueueSender<Order>,
+        tail: Tail,
+    },
     Memory(Vec<Bytes>),
+    /// Gathered, as it is charged whole.
+    Small(BodyName, Vec<u8>),
     Discard,
 }
 
@@ -66,6 +71,8 @@ pub(crate) struct BodiesParts {
     pub(crate) files: Files,
     /// Where bodies lie in Redis.
     pub(crate) redis: Option<RedisSpool>,
+    /// And the small ones.
+    pub(crate) small: Option<SmallBodies>,
     pub(crate) work: WorkLog,
     pub(crate) hashes: BodyHashes,
     /// A body on disk is written when it survives a power cut.
@@ -88,6 +95,10 @@ impl Bodies {
         let begun = match place {
             BodyPlace::Discard => Body::Discard,
             BodyPlace::Memory => Body::Memory(Vec::new()),
+            BodyPlace::Redis { number, attempt } if bytes <= SMALL_BYTES_MAX => {
+                let name = BodyName { upload_id, number, attempt };
+                Body::Small(name, Vec::with_capacity(bytes as usize))
+            }
             BodyPlace::Object { .. } | BodyPlace::Spool(_) | BodyPlace::Redis { .. } => {
                 let (orders, todo) = local::queue(PIECES_MAX);
                 let hash = self.parts.hashes.line_up(body, upload_id, hash);
@@ -106,6 +117,7 @@ impl Bodies {
             Body::Task { orders, tail } => return tail.append(orders, stream, bytes),
             // Charged whole, so the window is free for more.
             Body::Memory(pieces) => pieces.push(unpinned(bytes)),
+            Body::Small(_, gathered) => gathered.extend_from_slice(&bytes),
             Body::Discard => drop(bytes),
         }
         self.parts.switch.release(stream, length);
@@ -125,6 +137,10 @@ impl Bodies {
             Body::Task { orders, mut tail } => {
                 tail.flush(&orders);
                 give(&orders, order);
+            }
+            Body::Small(name, bytes) if keep => {
+                let small = self.parts.small.as_ref().expect("bodies in Redis have a spool there");
+                small.put(SmallBody { op, name, bytes });
             }
             held => {
                 if let (Body::Memory(_), true) = (&held, keep) {

@@ -27,7 +27,7 @@ use super::{
     clock,
     files::Files,
     hasher::Hasher,
-    redis::{BodyName, RedisSpool},
+    redis::{BodyName, RedisSpool, SmallBodies},
     stores::Stores,
     switch::Switch,
     work::{Cause, WorkLog},
@@ -51,6 +51,7 @@ pub(crate) struct Inner {
     pub(crate) hasher: Hasher,
     /// Where bodies lie in Redis.
     pub(crate) redis: Option<RedisSpool>,
+    pub(crate) small: Option<SmallBodies>,
     pub(crate) stores: Stores,
     pub(crate) metadata: Database,
     pub(crate) sync: bool,
@@ -91,7 +92,8 @@ impl Performer {
             Effect::FreeMemory { body } => bodies.free_memory(body),
             Effect::FreeBody { upload_id, number, attempt } => {
                 boundary("free.before");
-                self.free_body(BodyName { upload_id, number, attempt });
+                let small = self.0.small.as_ref().expect("bodies in Redis have a spool there");
+                small.free(BodyName { upload_id, number, attempt });
             }
             Effect::RemoveSegment { store, segment } => self.remove_segment(store, segment),
             effect => self.perform_slow(effect),
@@ -325,16 +327,6 @@ impl Performer {
 
     fn redis(&self) -> &RedisSpool {
         self.0.redis.as_ref().expect("bodies in Redis have a spool there")
-    }
-
-    fn free_body(&self, body: BodyName) {
-        let me = self.clone();
-        let freeing = async move {
-            // What stays is found by the sweep of its upload.
-            let freeing = me.redis().free(body);
-            let _logged = me.0.work.watch(Work::Free, body.upload_id, freeing).await;
-        };
-        task::spawn_local(freeing).detach();
     }
 
     fn remove_segment(&self, store: StoreId, segment: u32) {

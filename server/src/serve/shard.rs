@@ -35,7 +35,7 @@ use super::{
     limits::{self, SpoolRoom},
     perform::{Inner, Performer},
     process::{Order, Process},
-    redis::{self, Guard, RedisAccess, RedisHealth, RedisSpool},
+    redis::{self, Guard, RedisAccess, RedisHealth, RedisSpool, SmallBodies},
     service::{self, AddServices, Service, Watches},
     stores::{Stores, StoresAccess},
     switch::{Message, Switch},
@@ -182,11 +182,14 @@ impl Parts {
             .clone()
             .filter(|_| config.layers.spool == Spool::Redis)
             .map(|client| RedisSpool::new(client, config.limits.upload_lifetime));
+        let small =
+            spool.clone().map(|spool| SmallBodies::new(spool, switch.clone(), work.clone()));
         let stores = common.stores.open(redis.as_ref());
         let bodies = Bodies::new(BodiesParts {
             switch: switch.clone(),
             files: files.clone(),
             redis: spool.clone(),
+            small: small.clone(),
             work: work.clone(),
             hashes: hashes.clone(),
             sync,
@@ -197,6 +200,7 @@ impl Parts {
             hashes,
             hasher,
             redis: spool.clone(),
+            small,
             files,
             stores: stores.clone(),
             metadata: common.metadata.clone(),

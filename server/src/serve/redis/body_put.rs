@@ -1,4 +1,4 @@
-//! A body on its way to Redis.
+//! Bodies on their way to Redis.
 //!
 //! No order holds between connections, so a write that was given up may be done after its body was
 //! freed and its upload swept. It must then leave nothing. So a body is named and made by one script,
@@ -10,153 +10,157 @@
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use sluice_io::redis::{Put, RedisError, Script, Value, cmd};
+use sluice_io::redis::{Put, RedisError, Script, Value, cmd, read};
+use sluice_proto::ids::UploadId;
 
 use super::spool::{BodyName, Mark, RedisSpool};
 
 /// A body of at most so many bytes goes with commands: as long as it takes to copy, they wait.
-pub(super) const SMALL_BYTES_MAX: u64 = 16 << 10;
+pub(in crate::serve) const SMALL_BYTES_MAX: u64 = 16 << 10;
 /// A list is gone after a try only if Redis has lost it.
 const TRIES_MAX: usize = 3;
 
 static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("put.lua")));
 
-/// A body on its way to Redis. Dropped before its end, nothing of it stays.
+/// A long body on its way to Redis. Dropped before its end, nothing of it stays.
 pub(in crate::serve) struct BodyPut {
     spool: RedisSpool,
     body: BodyName,
-    until_ms: u64,
-    way: Way,
+    put: Put,
 }
 
-enum Way {
-    /// Gathered, as it is charged whole.
-    Small(Vec<u8>),
-    Large(Put),
-}
-
-/// What is made of a body.
+/// How long Redis keeps what is made, if nobody deletes it.
 #[derive(Clone, Copy)]
-enum Made<'a> {
-    Whole {
-        bytes: &'a [u8],
-        until_ms: u64,
-    },
-    /// With nothing in it, for so long.
-    Empty {
-        for_ms: u64,
-    },
+enum Life {
+    UntilMs(u64),
+    ForMs(u64),
 }
 
 impl BodyPut {
-    pub(super) async fn begin(
-        spool: RedisSpool,
-        body: BodyName,
-        bytes: u64,
-        until_ms: u64,
-    ) -> Result<Self, RedisError> {
-        let way = if bytes <= SMALL_BYTES_MAX {
-            Way::Small(Vec::with_capacity(bytes as usize))
-        } else {
-            Way::Large(spool.client.put(&body.key(), bytes, until_ms).await?)
-        };
-        Ok(Self { spool, body, until_ms, way })
-    }
-
     pub(in crate::serve) async fn append(&mut self, piece: Bytes) -> Result<(), RedisError> {
-        match &mut self.way {
-            Way::Small(gathered) => gathered.extend_from_slice(&piece),
-            Way::Large(put) => put.append(piece).await?,
-        }
-        Ok(())
+        self.put.append(piece).await
     }
 
     /// Waits until Redis has it.
     pub(in crate::serve) async fn finish(self) -> Result<(), RedisError> {
-        let Self { spool, body, until_ms, way } = self;
-        match way {
-            Way::Small(bytes) => {
-                let whole = Made::Whole { bytes: &bytes, until_ms };
-                spool.make(&body, until_ms, whole).await
-            }
-            Way::Large(put) => {
-                let empty = Made::Empty { for_ms: spool.unsure_ms() };
-                spool.make(&body, until_ms, empty).await?;
-                if put.finish().await? { Ok(()) } else { Err(forgotten()) }
-            }
+        let Self { spool, body, put } = self;
+        let life = Life::ForMs(spool.unsure_ms());
+        let made = spool.make(&body.upload_id, &[(body, &[])], life).await?;
+        if made != [true] {
+            return Err(RedisError::Answer("there is a body already".to_owned()));
         }
+        if put.finish().await? { Ok(()) } else { Err(forgotten()) }
     }
 }
 
 impl RedisSpool {
-    async fn make(&self, body: &BodyName, until_ms: u64, made: Made<'_>) -> Result<(), RedisError> {
+    /// Begins to write a body.
+    pub(in crate::serve) async fn put(
+        &self,
+        body: BodyName,
+        bytes: u64,
+    ) -> Result<BodyPut, RedisError> {
+        let put = self.client.put(&body.key(), bytes, self.until_ms()).await?;
+        Ok(BodyPut { spool: self.clone(), body, put })
+    }
+
+    /// Writes small bodies of an upload, all or none; not those of which there is one. Which were
+    /// written.
+    pub(super) async fn write(
+        &self,
+        upload_id: &UploadId,
+        bodies: &[(BodyName, &[u8])],
+    ) -> Result<Vec<bool>, RedisError> {
+        self.make(upload_id, bodies, Life::UntilMs(self.until_ms())).await
+    }
+
+    async fn make(
+        &self,
+        upload_id: &UploadId,
+        bodies: &[(BodyName, &[u8])],
+        life: Life,
+    ) -> Result<Vec<bool>, RedisError> {
         for _ in 0..TRIES_MAX {
-            let mark = self.mark(&body.upload_id).await?;
-            let list_until_ms = if mark.is_kept() { 0 } else { until_ms };
-            let answer = match self.make_at_once(body, &mark, list_until_ms, made).await {
-                Err(error) if slot_moves(&error) => {
-                    self.make_apart(body, &mark, list_until_ms, made).await?
-                }
+            let mark = self.mark(upload_id).await?;
+            let made = match self.make_at_once(&mark, bodies, life).await {
+                Err(error) if slot_moves(&error) => self.make_apart(&mark, bodies, life).await?,
                 ended => ended?,
             };
-            match answer {
-                Value::Okay => {
-                    mark.keep();
-                    return Ok(());
-                }
-                Value::Int(0) => self.lose(&body.upload_id, &mark),
-                _ => return Err(RedisError::Answer("there is a body already".to_owned())),
+            if let Some(made) = made {
+                mark.keep();
+                return Ok(made);
             }
+            self.lose(upload_id, &mark);
         }
         Err(forgotten())
     }
 
+    /// `None` without the mark.
     async fn make_at_once(
         &self,
-        body: &BodyName,
         mark: &Mark,
-        list_until_ms: u64,
-        made: Made<'_>,
-    ) -> Result<Value, RedisError> {
-        let (list, key) = (body.list(), body.key());
-        let mut call = PUT.by_name(&[&list, &key]);
-        call.arg(mark.text()).arg(body.member()).arg(list_until_ms);
-        match made {
-            Made::Whole { bytes, until_ms } => call.arg(bytes).arg("PXAT").arg(until_ms),
-            Made::Empty { for_ms } => call.arg("").arg("PX").arg(for_ms),
+        bodies: &[(BodyName, &[u8])],
+        life: Life,
+    ) -> Result<Option<Vec<bool>>, RedisError> {
+        let list = bodies[0].0.list();
+        let keys: Vec<_> = bodies.iter().map(|(body, _)| body.key()).collect();
+        let of_all: Vec<_> = [&*list].into_iter().chain(keys.iter().map(|key| &**key)).collect();
+        let mut call = PUT.by_name(&of_all);
+        call.arg(mark.text()).arg(self.list_until_ms(mark));
+        match life {
+            Life::UntilMs(until_ms) => call.arg("PXAT").arg(until_ms),
+            Life::ForMs(for_ms) => call.arg("PX").arg(for_ms),
         };
-        self.client.run_script(&list, &PUT, &call).await
+        for (body, bytes) in bodies {
+            call.arg(body.member()).arg(*bytes);
+        }
+        match self.client.run_script(&list, &PUT, &call).await? {
+            Value::Int(0) => Ok(None),
+            digits => {
+                Ok(Some(read::<String>(digits)?.bytes().map(|digit| digit == b'1').collect()))
+            }
+        }
     }
 
     /// Key by key: while a slot of a cluster moves, no script gets keys that are there and others that
     /// aren't.
     async fn make_apart(
         &self,
-        body: &BodyName,
         mark: &Mark,
-        list_until_ms: u64,
-        made: Made<'_>,
-    ) -> Result<Value, RedisError> {
-        let (list, key) = (body.list(), body.key());
+        bodies: &[(BodyName, &[u8])],
+        life: Life,
+    ) -> Result<Option<Vec<bool>>, RedisError> {
+        let list = bodies[0].0.list();
         let mut name = PUT.by_name(&[&list]);
-        name.arg(mark.text()).arg(body.member()).arg(list_until_ms);
-        let named = self.client.run_script(&list, &PUT, &name).await?;
-        if named != Value::Okay {
-            return Ok(named);
+        name.arg(mark.text()).arg(self.list_until_ms(mark)).arg("PX").arg(0);
+        for (body, _) in bodies {
+            name.arg(body.member()).arg("");
         }
-        let for_ms = self.unsure_ms();
+        if self.client.run_script(&list, &PUT, &name).await? == Value::Int(0) {
+            return Ok(None);
+        }
+        let mut made = Vec::with_capacity(bodies.len());
+        for (body, bytes) in bodies {
+            made.push(self.make_alone(&body.key(), bytes, life).await?);
+        }
+        Ok(Some(made))
+    }
+
+    async fn make_alone(&self, key: &str, bytes: &[u8], life: Life) -> Result<bool, RedisError> {
         let mut make = cmd("SET");
-        make.arg(&key).arg("").arg("NX").arg("PX").arg(for_ms);
-        let answer = self.client.run(&key, &make).await?;
-        let (Made::Whole { bytes, until_ms }, Value::Okay) = (made, &answer) else {
-            return Ok(answer);
-        };
-        let mut fill = cmd("SET");
-        fill.arg(&key).arg(bytes).arg("XX").arg("PXAT").arg(until_ms);
-        match self.client.run(&key, &fill).await? {
-            Value::Okay => Ok(Value::Okay),
-            _ => Err(forgotten()),
+        make.arg(key).arg("").arg("NX").arg("PX").arg(self.unsure_ms());
+        if self.client.run(key, &make).await? != Value::Okay {
+            return Ok(false);
         }
+        let Life::UntilMs(until_ms) = life else { return Ok(true) };
+        let mut fill = cmd("SET");
+        fill.arg(key).arg(bytes).arg("XX").arg("PXAT").arg(until_ms);
+        if self.client.run(key, &fill).await? == Value::Okay { Ok(true) } else { Err(forgotten()) }
+    }
+
+    /// When Redis may forget the list; 0: as was said before.
+    fn list_until_ms(&self, mark: &Mark) -> u64 {
+        if mark.is_kept() { 0 } else { self.until_ms() }
     }
 }
 

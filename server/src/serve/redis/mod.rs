@@ -3,13 +3,15 @@
 mod body_put;
 mod boot;
 mod guard;
+mod small_bodies;
 mod spool;
 
 use sluice_io::redis::{Client, Settings};
 
-pub(super) use body_put::BodyPut;
+pub(super) use body_put::{BodyPut, SMALL_BYTES_MAX};
 pub(super) use boot::{Owned, begin};
 pub(super) use guard::{Guard, RedisHealth, hold_lease};
+pub(super) use small_bodies::{SmallBodies, SmallBody};
 pub(super) use spool::{BodyName, RedisSpool};
 
 /// Of the memory of Redis, what bodies may take by their lengths. A value takes up to a quarter more,

@@ -1,19 +1,26 @@
 #!lua
--- Names a body and writes it, if its upload's list has the caller's mark.
+-- Names bodies of an upload and writes them, if its list has the caller's mark.
 --
--- KEYS: the list, and the body; without a body it is only named. ARGV: the mark; the body's name; when
--- Redis may forget the list (Unix ms) if that is later than was said before, or 0; then the body, and
--- the word and the number that say when Redis may forget it.
+-- KEYS: the list, then the bodies; without bodies they are only named. ARGV: the mark; when Redis may
+-- forget the list (Unix ms) if that is later than was said before, or 0; the word and the number that
+-- say when it may forget the bodies; then each body's name and bytes.
 --
--- Answers OK; nothing if there is such a body; or 0 without the mark.
-if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then
+-- Answers a digit for each body: 1, or 0 if there was one; or 0 and no more without the mark.
+local list = KEYS[1]
+if redis.call('SISMEMBER', list, ARGV[1]) == 0 then
     return 0
 end
-redis.call('SADD', KEYS[1], ARGV[2])
-if ARGV[3] ~= '0' then
-    redis.call('PEXPIREAT', KEYS[1], ARGV[3], 'GT')
+local names = {}
+for at = 5, #ARGV, 2 do
+    names[#names + 1] = ARGV[at]
 end
-if not KEYS[2] then
-    return redis.status_reply('OK')
+redis.call('SADD', list, unpack(names))
+if ARGV[2] ~= '0' then
+    redis.call('PEXPIREAT', list, ARGV[2], 'GT')
 end
-return redis.call('SET', KEYS[2], ARGV[4], 'NX', ARGV[5], ARGV[6])
+local made = {}
+for nth = 2, #KEYS do
+    local is_new = redis.call('SET', KEYS[nth], ARGV[2 * nth + 2], 'NX', ARGV[3], ARGV[4])
+    made[nth - 1] = is_new and '1' or '0'
+end
+return table.concat(made)

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use sluice_io::redis::{Client, RedisError, Script, cmd, read};
 use sluice_proto::ids::UploadId;
 
-use super::body_put::{BodyPut, slot_moves};
+use super::body_put::slot_moves;
 use crate::{
     serve::clock,
     store::redis::{body_key, body_list_key, kept_ms},
@@ -100,16 +100,6 @@ impl RedisSpool {
         Self { client, kept_ms, marks: Rc::default() }
     }
 
-    /// Begins to write a body.
-    pub(in crate::serve) async fn put(
-        &self,
-        body: BodyName,
-        bytes: u64,
-    ) -> Result<BodyPut, RedisError> {
-        let until_ms = clock::wall_ms() + self.kept_ms;
-        BodyPut::begin(self.clone(), body, bytes, until_ms).await
-    }
-
     /// Reads a slice of a body of `bytes` bytes from `offset` on; `None` where Redis hasn't it all.
     pub(in crate::serve) async fn read(
         &self,
@@ -122,16 +112,27 @@ impl RedisSpool {
         Ok((slice.len() == wanted).then_some(slice))
     }
 
-    /// Frees a body. One that stays, or whose write is yet to be done, is found by a sweep.
-    pub(in crate::serve) async fn free(&self, body: BodyName) -> Result<(), RedisError> {
-        let (key, list) = (body.key(), body.list());
-        let mut free = FREE.by_name(&[&list, &key]);
-        free.arg(body.member());
+    /// Frees bodies of an upload. One that stays, or whose write is yet to be done, is found by a sweep.
+    pub(super) async fn free(
+        &self,
+        upload_id: &UploadId,
+        bodies: &[BodyName],
+    ) -> Result<(), RedisError> {
+        let list = body_list_key(upload_id);
+        let keys: Vec<_> = bodies.iter().map(BodyName::key).collect();
+        let all: Vec<_> = [&*list].into_iter().chain(keys.iter().map(|key| &**key)).collect();
+        let mut free = FREE.by_name(&all);
+        for body in bodies {
+            free.arg(body.member());
+        }
         match self.client.run_script(&list, &FREE, &free).await {
             Err(error) if slot_moves(&error) => {
-                let mut unlink = cmd("UNLINK");
-                unlink.arg(&key);
-                self.client.run(&key, &unlink).await.map(drop)
+                for key in keys {
+                    let mut unlink = cmd("UNLINK");
+                    unlink.arg(&key);
+                    self.client.run(&key, &unlink).await?;
+                }
+                Ok(())
             }
             ended => ended.map(drop),
         }
@@ -165,7 +166,7 @@ impl RedisSpool {
         let mut ask = cmd("SMEMBERS");
         ask.arg(&list);
         let members: Vec<String> = read(self.client.run(&list, &ask).await?)?;
-        let until_ms = clock::wall_ms() + self.kept_ms;
+        let until_ms = self.until_ms();
         for key in keys(upload_id, &members).into_iter().chain([list]) {
             let mut put_off = cmd("PEXPIREAT");
             put_off.arg(&key).arg(until_ms).arg("GT");
@@ -193,6 +194,11 @@ impl RedisSpool {
         if marks.get(upload_id).is_some_and(|current| Rc::ptr_eq(current, mark)) {
             marks.remove(upload_id);
         }
+    }
+
+    /// When Redis may forget what is written now, Unix ms.
+    pub(super) fn until_ms(&self) -> u64 {
+        clock::wall_ms() + self.kept_ms
     }
 
     /// What was made stays for so long before it is known to have been made: until then it may be what
