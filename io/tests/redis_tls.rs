@@ -6,7 +6,7 @@ mod redis_support;
 use std::{slice, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use redis_support::{WITHIN, answered, ask, client, client_with, command, put, run, text};
+use redis_support::{WITHIN, answered, ask, client, client_with, put, run, text};
 use sluice_io::redis::{Client, ClientFiles, RedisError, Tls, TlsError, TlsFile, TlsFiles};
 use sluice_test_servers::{Authority, Issued, Redis, RedisCluster, RedisOptions, RedisTls};
 

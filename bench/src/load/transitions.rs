@@ -170,7 +170,7 @@ async fn verify(
     let started = now();
     let held = match stores.load_one(upload_id, CHUNKS as usize).await? {
         Loaded::Whole(upload) => upload.chunks.len(),
-        Loaded::Nothing | Loaded::TooLarge => 0,
+        Loaded::Nothing | Loaded::Left(_) | Loaded::TooLarge | Loaded::Damaged => 0,
     };
     let mut meter = meter.borrow_mut();
     if held == chunks as usize {

@@ -73,8 +73,7 @@ impl Names {
 
     /// Joins the question that is under way, or begins one.
     fn ask(&self, host: &str) -> Asking {
-        let mut asking = self.0.asking.borrow_mut();
-        if let Some(under_way) = asking.get(host) {
+        if let Some(under_way) = self.0.asking.borrow().get(host) {
             return under_way.clone();
         }
         let (resolve, name) = (self.0.resolve, host.to_owned());
@@ -87,7 +86,7 @@ impl Names {
             resolved.map_err(|error| error.to_string())
         };
         let answer = answer.boxed_local().shared();
-        asking.insert(host.to_owned(), answer.clone());
+        self.0.asking.borrow_mut().insert(host.to_owned(), answer.clone());
         // It ends though nobody may wait for it any more: the next one is then told anew.
         let (names, host, ended) = (self.clone(), host.to_owned(), answer.clone());
         let ending = async move {

@@ -10,7 +10,7 @@
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use sluice_io::redis::{Put, RedisError, Script, Value, cmd, read};
+use sluice_io::redis::{Put, RedisError, Script, Value, cmd};
 use sluice_proto::ids::UploadId;
 
 use super::spool::{BodyName, Mark, RedisSpool};
@@ -45,10 +45,7 @@ impl BodyPut {
     pub(in crate::serve) async fn finish(self) -> Result<(), RedisError> {
         let Self { spool, body, put } = self;
         let life = Life::ForMs(spool.unsure_ms());
-        let made = spool.make(&body.upload_id, &[(body, &[])], life).await?;
-        if made != [true] {
-            return Err(RedisError::Answer("there is a body already".to_owned()));
-        }
+        spool.make(&body.upload_id, &[(body, &[])], life).await?;
         if put.finish().await? { Ok(()) } else { Err(forgotten()) }
     }
 }
@@ -64,13 +61,12 @@ impl RedisSpool {
         Ok(BodyPut { spool: self.clone(), body, put })
     }
 
-    /// Writes small bodies of an upload, all or none; not those of which there is one. Which were
-    /// written.
+    /// Writes small bodies of an upload. After an error some may be there, or come to be.
     pub(super) async fn write(
         &self,
         upload_id: &UploadId,
         bodies: &[(BodyName, &[u8])],
-    ) -> Result<Vec<bool>, RedisError> {
+    ) -> Result<(), RedisError> {
         self.make(upload_id, bodies, Life::UntilMs(self.until_ms())).await
     }
 
@@ -79,29 +75,31 @@ impl RedisSpool {
         upload_id: &UploadId,
         bodies: &[(BodyName, &[u8])],
         life: Life,
-    ) -> Result<Vec<bool>, RedisError> {
+    ) -> Result<(), RedisError> {
         for _ in 0..TRIES_MAX {
             let mark = self.mark(upload_id).await?;
-            let made = match self.make_at_once(&mark, bodies, life).await {
+            let answer = match self.make_at_once(&mark, bodies, life).await {
                 Err(error) if slot_moves(&error) => self.make_apart(&mark, bodies, life).await?,
                 ended => ended?,
             };
-            if let Some(made) = made {
-                mark.keep();
-                return Ok(made);
+            match answer {
+                Value::Okay => {
+                    mark.keep();
+                    return Ok(());
+                }
+                Value::Int(0) => self.lose(upload_id, &mark),
+                _ => return Err(RedisError::Answer("there is a body already".to_owned())),
             }
-            self.lose(upload_id, &mark);
         }
         Err(forgotten())
     }
 
-    /// `None` without the mark.
     async fn make_at_once(
         &self,
         mark: &Mark,
         bodies: &[(BodyName, &[u8])],
         life: Life,
-    ) -> Result<Option<Vec<bool>>, RedisError> {
+    ) -> Result<Value, RedisError> {
         let list = bodies[0].0.list();
         let keys: Vec<_> = bodies.iter().map(|(body, _)| body.key()).collect();
         let of_all: Vec<_> = [&*list].into_iter().chain(keys.iter().map(|key| &**key)).collect();
@@ -114,12 +112,7 @@ impl RedisSpool {
         for (body, bytes) in bodies {
             call.arg(body.member()).arg(*bytes);
         }
-        match self.client.run_script(&list, &PUT, &call).await? {
-            Value::Int(0) => Ok(None),
-            digits => {
-                Ok(Some(read::<String>(digits)?.bytes().map(|digit| digit == b'1').collect()))
-            }
-        }
+        self.client.run_script(&list, &PUT, &call).await
     }
 
     /// Key by key: while a slot of a cluster moves, no script gets keys that are there and others that
@@ -129,33 +122,37 @@ impl RedisSpool {
         mark: &Mark,
         bodies: &[(BodyName, &[u8])],
         life: Life,
-    ) -> Result<Option<Vec<bool>>, RedisError> {
+    ) -> Result<Value, RedisError> {
         let list = bodies[0].0.list();
         let mut name = PUT.by_name(&[&list]);
         name.arg(mark.text()).arg(self.list_until_ms(mark)).arg("PX").arg(0);
         for (body, _) in bodies {
             name.arg(body.member()).arg("");
         }
-        if self.client.run_script(&list, &PUT, &name).await? == Value::Int(0) {
-            return Ok(None);
+        let named = self.client.run_script(&list, &PUT, &name).await?;
+        if named != Value::Okay {
+            return Ok(named);
         }
-        let mut made = Vec::with_capacity(bodies.len());
         for (body, bytes) in bodies {
-            made.push(self.make_alone(&body.key(), bytes, life).await?);
+            let made = self.make_alone(&body.key(), bytes, life).await?;
+            if made != Value::Okay {
+                return Ok(made);
+            }
         }
-        Ok(Some(made))
+        Ok(Value::Okay)
     }
 
-    async fn make_alone(&self, key: &str, bytes: &[u8], life: Life) -> Result<bool, RedisError> {
+    async fn make_alone(&self, key: &str, bytes: &[u8], life: Life) -> Result<Value, RedisError> {
         let mut make = cmd("SET");
         make.arg(key).arg("").arg("NX").arg("PX").arg(self.unsure_ms());
-        if self.client.run(key, &make).await? != Value::Okay {
-            return Ok(false);
-        }
-        let Life::UntilMs(until_ms) = life else { return Ok(true) };
+        let made = self.client.run(key, &make).await?;
+        let (Life::UntilMs(until_ms), Value::Okay) = (life, &made) else { return Ok(made) };
         let mut fill = cmd("SET");
         fill.arg(key).arg(bytes).arg("XX").arg("PXAT").arg(until_ms);
-        if self.client.run(key, &fill).await? == Value::Okay { Ok(true) } else { Err(forgotten()) }
+        match self.client.run(key, &fill).await? {
+            Value::Okay => Ok(Value::Okay),
+            _ => Err(forgotten()),
+        }
     }
 
     /// When Redis may forget the list; 0: as was said before.

@@ -5,7 +5,7 @@
 -- forget the list (Unix ms) if that is later than was said before, or 0; the word and the number that
 -- say when it may forget the bodies; then each body's name and bytes.
 --
--- Answers a digit for each body: 1, or 0 if there was one; or 0 and no more without the mark.
+-- Answers OK; nothing if there was one of the bodies, which is left as it was; or 0 without the mark.
 local list = KEYS[1]
 if redis.call('SISMEMBER', list, ARGV[1]) == 0 then
     return 0
@@ -18,9 +18,9 @@ redis.call('SADD', list, unpack(names))
 if ARGV[2] ~= '0' then
     redis.call('PEXPIREAT', list, ARGV[2], 'GT')
 end
-local made = {}
+local are_new = true
 for nth = 2, #KEYS do
     local is_new = redis.call('SET', KEYS[nth], ARGV[2 * nth + 2], 'NX', ARGV[3], ARGV[4])
-    made[nth - 1] = is_new and '1' or '0'
+    are_new = are_new and is_new
 end
-return table.concat(made)
+return are_new and redis.status_reply('OK')

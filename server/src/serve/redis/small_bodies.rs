@@ -5,15 +5,12 @@ use std::{
     cell::RefCell,
     collections::{HashMap, hash_map::Entry},
     rc::Rc,
+    time::Duration,
 };
 
-use sluice_io::reactor::task;
+use sluice_io::reactor::{task, timer};
 use sluice_proto::ids::UploadId;
-use sluice_shard::{
-    Event,
-    event::{Failure, Outcome},
-    keys::OpId,
-};
+use sluice_shard::{Event, event::Outcome, keys::OpId};
 
 use super::{BodyName, RedisSpool};
 use crate::{
@@ -24,6 +21,8 @@ use crate::{
 /// Of one command, at most: others wait meanwhile.
 const TOGETHER_BYTES_MAX: usize = 256 << 10;
 const TOGETHER_MAX: usize = 256;
+/// Nobody waits for what is freed, so more of it is waited for.
+const FREE_PAUSE: Duration = Duration::from_millis(5);
 
 /// The small bodies of one shard.
 #[derive(Clone)]
@@ -84,13 +83,8 @@ impl Inner {
             let bodies: Vec<_> = together.iter().map(|body| (body.name, &*body.bytes)).collect();
             let writing = self.spool.write(&upload_id, &bodies);
             let ended = self.work.watch(Work::Put, upload_id, writing).await;
-            for (nth, body) in together.iter().enumerate() {
-                let result = match &ended {
-                    Ok(written) if written[nth] => Ok(Outcome::Done),
-                    // There is one already.
-                    Ok(_) => Err(Failure::Unavailable),
-                    Err(failure) => Err(*failure),
-                };
+            for body in &together {
+                let result = ended.map(|()| Outcome::Done);
                 self.switch.post_here(Event::Done { op: body.op, result });
             }
         }
@@ -98,6 +92,7 @@ impl Inner {
 
     async fn free_all(&self, upload_id: UploadId) {
         loop {
+            timer::sleep(FREE_PAUSE).await;
             let together = next(&self.frees, upload_id, |_| 0);
             if together.is_empty() {
                 return;
