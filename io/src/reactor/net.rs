@@ -7,7 +7,7 @@ mod stream;
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr, ToSocketAddrs as _};
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::pin::Pin;
 use std::time::Duration;
@@ -121,6 +121,23 @@ impl Drop for Listener {
         // The kernel may still poll the copy, and the port would answer for as long.
         let _ = SockRef::from(&self.socket).shutdown(Shutdown::Both);
     }
+}
+
+/// The addresses of `host`, a name or an IP address, with `port`, in the order to try them.
+///
+/// # Errors
+/// What the system's resolver says.
+///
+/// # Panics
+/// Outside an executor.
+pub async fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(ip) = host.parse() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    // The resolver blocks.
+    let host = host.to_owned();
+    let found = task::blocking(move || (host.as_str(), port).to_socket_addrs()).await;
+    found.map(Iterator::collect)
 }
 
 enum Next {

@@ -18,10 +18,12 @@ use super::{
     node::Node,
     script::Script,
     slots::{self, Range},
-    tls::Tls,
     url::{RedisUrl, host_and_port},
 };
-use crate::reactor::{task, timer};
+use crate::{
+    reactor::{task, timer},
+    tls::Tls,
+};
 
 /// A command is sent on so often at most: a slot that moves twice meanwhile is rare.
 pub(super) const REDIRECTS_MAX: usize = 5;

@@ -10,9 +10,11 @@ use redis::{
 use super::{
     client::Login,
     error::{Failed, RedisError},
-    socket::Socket,
 };
-use crate::reactor::task::{self, CancelOnDrop};
+use crate::{
+    reactor::task::{self, CancelOnDrop},
+    tls::Socket,
+};
 
 /// Commands that wait for their turn to be written; more wait with who sends them.
 const WAITING_MAX: usize = 1024;
@@ -31,7 +33,9 @@ impl Connection {
         login: &Login,
         within: Duration,
     ) -> Result<Self, RedisError> {
-        let socket = Socket::connect(address, host, login.tls.as_ref(), within).await?;
+        let connecting = Socket::connect(address, host, login.tls.as_ref(), within);
+        let refused = |error| RedisError::connect(host, address, &error);
+        let socket = connecting.await.map_err(refused)?;
         // Without a time of its own: that would start a thread beside the executors.
         let config = AsyncConnectionConfig::new()
             .set_response_timeout(None)

@@ -4,7 +4,7 @@ use std::{error::Error as _, io, net::SocketAddr, sync::Arc};
 
 use redis::{ErrorKind, ServerErrorKind};
 
-use super::tls;
+use crate::tls::{self, ConnectError};
 
 /// Why a command came to nothing. Except for [`RedisError::Server`] it may have been done or not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +71,13 @@ impl RedisError {
             Self::Connection(_) | Self::Tls(_) | Self::Deadline { .. } | Self::Host { .. } => true,
             Self::NotNow { code, .. } => code != "BUSY",
             Self::Full(_) | Self::Server { .. } | Self::Answer(_) => false,
+        }
+    }
+
+    pub(super) fn connect(host: &str, address: SocketAddr, error: &ConnectError) -> Self {
+        match error {
+            ConnectError::Name => Self::Host { host: host.to_owned(), problem: error.to_string() },
+            ConnectError::Broken(error) => Self::connection(address, error),
         }
     }
 

@@ -16,8 +16,6 @@ mod node;
 mod raw;
 mod script;
 mod slots;
-mod socket;
-mod tls;
 mod url;
 
 pub use body::Put;
@@ -26,7 +24,6 @@ pub use error::RedisError;
 pub use redis::{Cmd, FromRedisValue, Value, cmd};
 pub use script::Script;
 pub use slots::slot_of;
-pub use tls::{ClientFiles, Tls, TlsError, TlsFile, TlsFiles};
 pub use url::{RedisUrl, UrlError};
 
 /// Reads an answer.

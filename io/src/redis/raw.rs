@@ -17,8 +17,8 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use super::{
     client::Login,
     error::{Failed, RedisError},
-    socket::Socket,
 };
+use crate::tls::Socket;
 
 /// Answers but bodies are shorter.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -39,7 +39,9 @@ impl RawConnection {
         login: &Login,
         within: Duration,
     ) -> Result<Self, Failed> {
-        let socket = Socket::connect(address, host, login.tls.as_ref(), within).await?;
+        let connecting = Socket::connect(address, host, login.tls.as_ref(), within);
+        let refused = |error| RedisError::connect(host, address, &error);
+        let socket = connecting.await.map_err(refused)?;
         let mut connection = Self { socket, peer: address, received: BytesMut::new() };
         if !login.password.is_empty() {
             let mut auth = cmd("AUTH");

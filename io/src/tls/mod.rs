@@ -1,8 +1,10 @@
-//! TLS to Redis: whom this side believes, and how it shows who it is. Owns no connection.
+//! TLS to servers: whom this side believes, and how it shows who it is. And sockets that are plain, or
+//! have TLS over them, for those who speak on either alike.
+
+mod socket;
 
 use std::{
     fmt, io,
-    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -18,7 +20,8 @@ use rustls::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{error::RedisError, socket::Plain};
+use socket::Plain;
+pub(crate) use socket::Socket;
 
 /// What TLS is made of, PEM files all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,20 +103,21 @@ impl Tls {
     }
 
     /// Shakes hands with a server that must have a certificate for `host`, a name or an IP address.
-    pub(super) async fn begin(
-        &self,
-        host: &str,
-        address: SocketAddr,
-        plain: Plain,
-    ) -> Result<TlsStream<Plain>, RedisError> {
-        let name = ServerName::try_from(host.to_owned());
-        let name = name.map_err(|_| RedisError::Host {
-            host: host.to_owned(),
-            problem: "no name that a certificate can have".to_owned(),
-        })?;
-        let shaking = TlsConnector::from(Arc::clone(&self.0)).connect(name, plain);
-        shaking.await.map_err(|error| RedisError::connection(address, &error))
+    async fn begin(&self, host: &str, plain: Plain) -> Result<TlsStream<Plain>, ConnectError> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| ConnectError::Name)?;
+        Ok(TlsConnector::from(Arc::clone(&self.0)).connect(name, plain).await?)
     }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// The host's name is no name that a certificate can have.
+    #[error("no name that a certificate can have")]
+    Name,
+    /// What the system or the other end says.
+    #[error(transparent)]
+    Broken(#[from] io::Error),
 }
 
 impl ClientFiles {
@@ -172,7 +176,7 @@ fn bad(file: TlsFile, path: &Path, problem: String) -> TlsError {
 }
 
 /// What TLS has against the other end, or it against this one: no matter of the network.
-pub(super) fn objection(error: &io::Error) -> Option<&rustls::Error> {
+pub(crate) fn objection(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }
 

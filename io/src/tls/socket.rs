@@ -1,4 +1,4 @@
-//! A connection of this executor: plain, or with TLS over it. Both ways to speak go through it.
+//! A connection of this executor: plain, or with TLS over it. What is spoken goes through it.
 
 use std::{
     io::{self, IoSlice},
@@ -12,17 +12,14 @@ use send_wrapper::SendWrapper;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
-use super::{
-    error::RedisError,
-    tls::{self, Tls},
-};
+use super::{ConnectError, Tls, objection};
 use crate::reactor::net::Stream;
 
 /// What the other end says last is as short as this.
 const LAST_WORDS_BYTES: usize = 64;
 
 /// A connection that is spoken on.
-pub(super) enum Socket {
+pub(crate) enum Socket {
     Plain(Plain),
     Tls(Box<TlsStream<Plain>>),
 }
@@ -30,18 +27,17 @@ pub(super) enum Socket {
 impl Socket {
     /// Connects to `address` within `within`, which only bounds the TCP handshake: the caller has
     /// the deadline for all of it. With `tls`, the server must prove that it is `host`.
-    pub(super) async fn connect(
+    pub(crate) async fn connect(
         address: SocketAddr,
         host: &str,
         tls: Option<&Tls>,
         within: Duration,
-    ) -> Result<Self, RedisError> {
-        let refused = |error| RedisError::connection(address, &error);
-        let stream = Stream::connect(address, within).await.map_err(refused)?;
+    ) -> Result<Self, ConnectError> {
+        let stream = Stream::connect(address, within).await?;
         let plain = Plain(SendWrapper::new(stream));
         Ok(match tls {
             None => Self::Plain(plain),
-            Some(tls) => Self::Tls(Box::new(tls.begin(host, address, plain).await?)),
+            Some(tls) => Self::Tls(Box::new(tls.begin(host, plain).await?)),
         })
     }
 }
@@ -111,14 +107,14 @@ fn why(stream: &mut TlsStream<Plain>, cx: &mut Context<'_>, broken: io::Error) -
     let mut last_words = [0; LAST_WORDS_BYTES];
     let read = Pin::new(stream).poll_read(cx, &mut ReadBuf::new(&mut last_words));
     match read {
-        Poll::Ready(Err(error)) if tls::objection(&error).is_some() => error,
+        Poll::Ready(Err(error)) if objection(&error).is_some() => error,
         _ => broken,
     }
 }
 
 /// A TCP connection. The crates ask for `Send`. A socket never leaves its executor's thread: were
 /// it ever used on another, the wrapper would panic.
-pub(super) struct Plain(SendWrapper<Stream>);
+pub(crate) struct Plain(SendWrapper<Stream>);
 
 impl AsyncRead for Plain {
     fn poll_read(
