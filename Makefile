@@ -1,5 +1,5 @@
 # Everything a developer runs. Each target says what it does before it does it.
-.PHONY: run build test beating bench bench-micro bench-tools instructions check fmt clippy doc deny shellcheck tuning preflight proto test-tools fuzz redis
+.PHONY: run build test beating bench bench-micro bench-tools instructions check fmt clippy doc deny shellcheck tuning preflight proto test-tools fuzz redis ceph
 
 # What the tests build and release does not: the places at which a test lets a server die.
 TEST_FEATURES = --features sluice-server/failpoints
@@ -22,6 +22,12 @@ test-tools:
 test: preflight test-tools
 	@echo "test: every crate's unit and property tests, then whole servers under real clients"
 	cargo test --workspace --locked $(TEST_FEATURES)
+
+ceph: preflight test-tools
+	@command -v radosgw >/dev/null && command -v ceph-mon >/dev/null && command -v ceph-osd >/dev/null \
+		|| scripts/install-packages ceph radosgw ceph-mon ceph-osd ceph-common
+	@echo "ceph: what must hold with any S3, held against Ceph, a second store; some 65 packages"
+	cargo test --workspace --locked $(TEST_FEATURES) ceph -- --ignored --test-threads 1
 
 beating: preflight test-tools
 	@echo "beating: what peers may do to a server, at length; some minutes, and 20,000 open files"

@@ -7,7 +7,8 @@ use std::{slice, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use redis_support::{WITHIN, answered, ask, client, client_with, put, run, text};
-use sluice_io::redis::{Client, ClientFiles, RedisError, Tls, TlsError, TlsFile, TlsFiles};
+use sluice_io::redis::{Client, RedisError};
+use sluice_io::tls::{ClientFiles, Tls, TlsError, TlsFile, TlsFiles};
 use sluice_test_servers::{Authority, Issued, Redis, RedisCluster, RedisOptions, RedisTls};
 
 const NAMES: &str = "IP:127.0.0.1,DNS:localhost";

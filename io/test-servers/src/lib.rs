@@ -6,11 +6,19 @@
 #![expect(clippy::disallowed_methods, reason = "waiting for another process needs a clock")]
 
 mod authority;
+mod ceph;
 pub mod ports;
 mod process;
 mod redis;
 mod redis_cluster;
+pub mod s3_faulty;
+mod seaweedfs;
+mod stock;
 
 pub use authority::{Authority, Issued};
+pub use ceph::Ceph;
 pub use redis::{Options as RedisOptions, Place, Redis, Tls as RedisTls};
 pub use redis_cluster::RedisCluster;
+pub use s3_faulty::FaultyS3;
+pub use seaweedfs::{Options as SeaweedFsOptions, SeaweedFs};
+pub use stock::{Head, Stock};

@@ -10,7 +10,8 @@ use std::{
 use bytes::Bytes;
 use sluice_io::{
     reactor::{executor::Executors, timer},
-    redis::{Client, Cmd, RedisError, RedisUrl, Settings, Tls, Value, cmd},
+    redis::{Client, Cmd, RedisError, RedisUrl, Settings, Value, cmd},
+    tls::Tls,
 };
 
 /// Longer than any answer takes.
