@@ -9,12 +9,13 @@ use crate::{
     context::Context,
     effect::{BodyPlace, Effect, HashTurn, StreamReply},
     hash,
-    keys::StreamKey,
-    record::State,
+    keys::{BodyId, StreamKey},
+    record::{Extent, State},
     refuse,
     shard::Shard,
     stream::Phase,
     timers::Timer,
+    turn,
     upload::Upload,
 };
 
@@ -91,7 +92,12 @@ fn admit(
         }
     };
     let ahead = number > upload.received.front();
-    let Some(charge) = cx.budget.charge(charge_bytes, ahead) else {
+    let is_cut = upload.stored.record.schedule.is_some();
+    let charge = match kind {
+        Kind::Memory if is_cut => charge_part(upload, cx, number, charge_bytes),
+        _ => cx.budget.charge(charge_bytes, ahead),
+    };
+    let Some(charge) = charge else {
         room.into_iter().for_each(|room| cx.spool_room.refund(room));
         return Ok(false);
     };
@@ -103,9 +109,7 @@ fn admit(
             BodyPlace::Object { offset }
         }
         Kind::Spool => {
-            let upload_id = upload.stored.record.upload_id;
-            let spool = cx.spools.get_mut(&upload_id.store()).expect("the store was loaded");
-            let Some(extent) = spool.take(bytes) else {
+            let Some(extent) = take_extent(upload, cx, number, bytes) else {
                 cx.budget.refund(charge);
                 return Err(refuse::spool_full());
             };
@@ -124,10 +128,7 @@ fn admit(
     stream.phase = Phase::Receiving { body, place, judging };
     let upload_id = upload.stored.record.upload_id;
     if coming == Coming::InPieces || place != BodyPlace::Discard {
-        let hash = match (place, &mut upload.hash) {
-            (BodyPlace::Object { offset }, Some(hash)) => hash.lend(body, offset, bytes),
-            _ => HashTurn::Never,
-        };
+        let hash = lend(upload, body, place, number, bytes);
         cx.emit(Effect::OpenBody { body, upload_id, place, bytes, hash });
         hash::start(upload, cx);
     }
@@ -135,6 +136,46 @@ fn admit(
         cx.tell(key, StreamReply::Granted { bytes });
     }
     Ok(true)
+}
+
+/// Memory for a chunk that stays there until its part is stored.
+fn charge_part(upload: &Upload, cx: &mut Context, number: u32, bytes: u64) -> Option<Charge> {
+    let ahead = number > upload.received.front();
+    if let Some(charge) = cx.budget.charge_sparing(bytes, ahead, true) {
+        return Some(charge);
+    }
+    let is_free = cx.budget.has_reserve();
+    let has_turn = turn::take(upload, cx, number, is_free);
+    has_turn.then(|| cx.budget.charge_sparing(bytes, false, false)).flatten()
+}
+
+/// Room in the spool on disk.
+fn take_extent(upload: &Upload, cx: &mut Context, number: u32, bytes: u64) -> Option<Extent> {
+    let store = upload.stored.record.upload_id.store();
+    let kept_bytes = match upload.stored.record.schedule {
+        Some(_) => cx.config.kept_bytes(),
+        None => 0,
+    };
+    let spool = cx.spools.get_mut(&store).expect("the store was loaded");
+    let (taken, is_free) = (spool.take(bytes, kept_bytes), spool.has(kept_bytes));
+    if taken.is_some() || kept_bytes == 0 || !turn::take(upload, cx, number, is_free) {
+        return taken;
+    }
+    cx.spools.get_mut(&store).expect("the store was loaded").take(bytes, 0)
+}
+
+/// Whether the SHA-256 will come to a body while its bytes are in memory.
+fn lend(upload: &mut Upload, body: BodyId, place: BodyPlace, number: u32, bytes: u64) -> HashTurn {
+    let is_cut = upload.stored.record.schedule.is_some();
+    let offset = match place {
+        BodyPlace::Object { offset } => Some(offset),
+        BodyPlace::Spool(_) if is_cut => upload.offset_of(number),
+        _ => None,
+    };
+    match (offset, &mut upload.hash) {
+        (Some(offset), Some(hash)) => hash.lend(body, offset, bytes),
+        _ => HashTurn::Never,
+    }
 }
 
 fn redis_room(
@@ -156,9 +197,10 @@ fn kind(upload: &Upload, cx: &Context, number: u32, bytes: u64) -> Kind {
     if cx.config.objects == Objects::Discard {
         return if cx.config.discards_whole { Kind::Memory } else { Kind::Discard };
     }
+    let is_cut = upload.stored.record.schedule.is_some();
     let is_new = !upload.stored.chunks.contains_key(&number);
     match (upload.offset_of(number), cx.config.spool) {
-        (Some(offset), _) if is_new && upload.writes.allow(number, offset, bytes) => {
+        (Some(offset), _) if is_new && !is_cut && upload.writes.allow(number, offset, bytes) => {
             Kind::Place(offset)
         }
         (_, Spool::Memory) => Kind::Memory,

@@ -12,6 +12,7 @@ use crate::{
     context::Context,
     effect::Effect,
     record::ChunkPlace,
+    turn,
     upload::Upload,
 };
 
@@ -64,11 +65,28 @@ fn after(attempt: u32) -> u32 {
 /// waits: room for the largest is kept free for such. What waits for another chunk may wait for
 /// ever, so it takes at most half.
 pub(crate) fn charge(upload: &Upload, cx: &mut Context, number: u32, bytes: u64) -> Option<Charge> {
+    if upload.stored.record.schedule.is_some() {
+        return charge_part(upload, cx, number, bytes);
+    }
     let room = &mut cx.spool_room;
     let kept_bytes = if number == upload.placed { 0 } else { cx.config.max_chunk_bytes };
     let fits = room.used_bytes() + bytes + kept_bytes <= room.total_bytes();
     let waits = cx.config.objects == Objects::Files && upload.offset_of(number).is_none();
     if cx.spool_admits && fits { room.charge(bytes, waits) } else { None }
+}
+
+/// Bytes leave by whole parts: what is kept free is for one upload at a time.
+fn charge_part(upload: &Upload, cx: &mut Context, number: u32, bytes: u64) -> Option<Charge> {
+    if !cx.spool_admits {
+        return None;
+    }
+    let ahead = number > upload.received.front();
+    if let Some(charge) = cx.spool_room.charge_sparing(bytes, ahead, true) {
+        return Some(charge);
+    }
+    let is_free = cx.spool_room.has_reserve();
+    let has_turn = turn::take(upload, cx, number, is_free);
+    has_turn.then(|| cx.spool_room.charge_sparing(bytes, false, false)).flatten()
 }
 
 /// Frees a body that no durable record names, and nobody reads.

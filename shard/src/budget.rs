@@ -34,18 +34,25 @@ impl Budget {
 
     /// Charges, or `None` if it must wait. `ahead`: the chunk is beyond its upload's front.
     pub fn charge(&mut self, bytes: u64, ahead: bool) -> Option<Charge> {
+        self.charge_sparing(bytes, ahead, ahead)
+    }
+
+    /// The same, whether or not the reserve is spared.
+    pub fn charge_sparing(&mut self, bytes: u64, ahead: bool, spares: bool) -> Option<Charge> {
         // More may be charged than there is: what was there already.
         let after_bytes = self.used_bytes + bytes;
-        let fits = if ahead {
-            self.ahead_bytes + bytes <= self.total_bytes / 2
-                && after_bytes + self.front_reserve_bytes <= self.total_bytes
-        } else {
-            after_bytes <= self.total_bytes
-        };
-        if !fits {
+        let reserve_bytes = if spares { self.front_reserve_bytes } else { 0 };
+        let fits = after_bytes + reserve_bytes <= self.total_bytes;
+        if !fits || (ahead && self.ahead_bytes + bytes > self.total_bytes / 2) {
             return None;
         }
         Some(self.charge_what_is(bytes, ahead))
+    }
+
+    /// Whether all of the reserve is free.
+    #[must_use]
+    pub fn has_reserve(&self) -> bool {
+        self.used_bytes + self.front_reserve_bytes <= self.total_bytes
     }
 
     /// Charges what is there already, whether or not it fits.

@@ -157,14 +157,12 @@ pub(crate) fn end(
     stream.phase = Phase::Closing { body, place };
     let op = cx.begin(upload_id, OpKind::CloseBody(key));
     let awaits_turn = match place {
-        BodyPlace::Object { .. } => {
+        BodyPlace::Object { .. } | BodyPlace::Spool(_) => {
             let upload = shard.uploads.get_mut(&upload_id).expect("an upload outlives its chunks");
             hash::closing(upload, cx, body)
         }
         // None of these stands in line for the hash.
-        BodyPlace::Spool(_) | BodyPlace::Redis { .. } | BodyPlace::Memory | BodyPlace::Discard => {
-            false
-        }
+        BodyPlace::Redis { .. } | BodyPlace::Memory | BodyPlace::Discard => false,
     };
     cx.emit(Effect::CloseBody { op, body, awaits_turn });
 }

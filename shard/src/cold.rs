@@ -65,7 +65,7 @@ pub(crate) fn loaded(shard: &mut Shard, upload_id: UploadId, result: Result<Outc
             let refusal = match failure {
                 Failure::Full => refuse::budget(),
                 Failure::Damaged => refuse::damaged(),
-                Failure::Unavailable | Failure::Gone => refuse::backend_down(),
+                Failure::Unavailable | Failure::Gone { .. } => refuse::backend_down(),
             };
             return events.into_iter().for_each(|event| refuse(shard, event, &refusal));
         }

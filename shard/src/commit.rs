@@ -34,7 +34,9 @@ pub(crate) fn closed(shard: &mut Shard, key: StreamKey, ended: Result<Outcome, F
     let written = ended.is_ok();
     let result = match &ended {
         Err(Failure::Full) => Err(refuse::spool_full()),
-        Err(Failure::Unavailable | Failure::Damaged | Failure::Gone) => Err(refuse::backend_down()),
+        Err(Failure::Unavailable | Failure::Damaged | Failure::Gone { .. }) => {
+            Err(refuse::backend_down())
+        }
         Ok(_) => commit(upload, &mut shard.cx, &stream, place, body),
     };
     let kept = matches!(result, Ok(true));
@@ -88,6 +90,9 @@ fn commit(
         if upload.is_sealed(number, open.data_bytes) {
             return Err(refuse::sealed(number));
         }
+    }
+    if upload.stored.lost.get(&number).is_some_and(|lost| !stream.matches_lost(lost)) {
+        return Err(refuse::sealed(number));
     }
     let total_chunks = upload.judge(number, open.data_bytes, open.is_last)?;
     let chunk = ChunkRecord {

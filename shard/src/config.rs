@@ -1,5 +1,7 @@
 //! What a shard is told at start.
 
+use crate::parts::Plan;
+
 /// Where finished objects go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Objects {
@@ -7,6 +9,8 @@ pub enum Objects {
     Discard,
     /// Files: any byte range can be written at any time, and read back.
     Files,
+    /// An S3 store: what waits in the spool is sent part by part, and isn't read back.
+    S3,
 }
 
 /// Where bytes wait that can't go to their place yet.
@@ -25,6 +29,8 @@ pub enum Spool {
 pub struct ShardConfig {
     /// Where objects go.
     pub objects: Objects,
+    /// With [`Objects::S3`]: how objects are cut into parts.
+    pub plan: Plan,
     /// Where bytes wait.
     pub spool: Spool,
     /// Whether chunks are summed. Off only with [`Objects::Discard`].
@@ -36,6 +42,9 @@ pub struct ShardConfig {
     pub max_chunk_bytes: u64,
     /// Largest upload.
     pub max_upload_bytes: u64,
+    /// With [`Objects::S3`] and [`Spool::Disk`]: what is kept free for one upload is enough for
+    /// chunks of this length and longer.
+    pub chunk_bytes_usual: u64,
     /// Memory for chunks on their way in.
     pub budget_bytes: u64,
     /// What one chunk that streams to disk holds in memory at most.
@@ -63,7 +72,7 @@ pub struct ShardConfig {
     pub spool_bytes_max: u64,
     /// With [`Spool::Redis`]: no process before this one has used an attempt from here on.
     pub attempt_base: u32,
-    /// Chunks of one upload copied to their place at one time.
+    /// Chunks of one upload copied to their place, or parts of one sent, at one time.
     pub places_in_flight_max: usize,
     /// One step of the SHA-256 of an upload.
     pub hash_step_bytes: u64,

@@ -17,6 +17,7 @@ use crate::{
     record::{Extent, UploadRecord},
     stream::Stream,
     timers::{Timer, Timers},
+    turn::Turns,
 };
 
 /// First wait before a failed effect is tried again, doubled up to the longest.
@@ -53,6 +54,12 @@ pub(crate) enum OpKind {
     Load,
     Seal,
     Finish,
+    BeginMultipart,
+    SendPart {
+        part: u32,
+    },
+    CompleteMultipart,
+    Unstore,
     RemovePartial,
     SweepBodies,
     Release,
@@ -73,6 +80,8 @@ pub(crate) struct Context {
     pub spools: BTreeMap<StoreId, Extents>,
     /// What bodies in Redis take.
     pub spool_room: Budget,
+    /// Whose turn it is to take what is kept free.
+    pub turns: Turns,
     /// Whether Redis has memory for more.
     pub spool_admits: bool,
     pub chunk_records: usize,
@@ -92,8 +101,9 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn new(config: ShardConfig) -> Self {
         Self {
-            budget: Budget::new(config.budget_bytes, config.charge_bytes_max()),
+            budget: Budget::new(config.budget_bytes, budget_reserve_bytes(&config)),
             spool_room: spool_room(&config),
+            turns: Turns::default(),
             spool_admits: true,
             config,
             now: Now { mono_ms: 0, wall_ms: 0 },
@@ -167,13 +177,22 @@ impl Context {
 
     /// Whether acks tell of bytes that survive this process.
     pub(crate) fn spooled(&self) -> bool {
-        self.config.spool != Spool::Memory && self.config.objects == Objects::Files
+        self.config.spool != Spool::Memory && self.config.objects != Objects::Discard
     }
+}
+
+/// In memory bytes stay until their part is stored.
+fn budget_reserve_bytes(config: &ShardConfig) -> u64 {
+    let stays = config.spool == Spool::Memory;
+    config.charge_bytes_max().max(if stays { config.kept_bytes() } else { 0 })
 }
 
 fn spool_room(config: &ShardConfig) -> Budget {
     match config.spool {
-        Spool::Redis => Budget::new(config.spool_bytes_max, config.max_chunk_bytes),
+        Spool::Redis => {
+            let kept_bytes = config.kept_bytes().max(config.max_chunk_bytes);
+            Budget::new(config.spool_bytes_max, kept_bytes)
+        }
         Spool::Memory | Spool::Disk => Budget::new(0, 0),
     }
 }

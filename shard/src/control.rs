@@ -65,7 +65,7 @@ fn try_complete(upload: &mut Upload, cx: &mut Context, asked: Complete) -> Resul
 
 fn judge_total(upload: &Upload, asked: Option<u32>) -> Result<u32, Refusal> {
     let fixed = upload.stored.record.total_chunks;
-    let highest = upload.received.highest();
+    let highest = upload.highest();
     match (asked, fixed) {
         (Some(asked), Some(fixed)) if asked != fixed => Err(refuse::total_conflict(asked, fixed)),
         (_, Some(fixed)) => Ok(fixed),
@@ -101,7 +101,9 @@ fn judge_sha256(
             (Some(_), _) => {
                 Err(Refusal::new(Reason::ObjectMismatch, "the object has another SHA-256"))
             }
-            (None, Ending::Open) => Ok(Some(asked)),
+            (None, Ending::Open) if upload.hash.is_some() || upload.stored.parts.is_empty() => {
+                Ok(Some(asked))
+            }
             (None, _) => {
                 let message = "it comes too late: the object was made without a SHA-256";
                 Err(Refusal::invalid("sha256", message))
@@ -114,9 +116,14 @@ fn judge_sha256(
 fn known_sha256(upload: &Upload) -> Option<[u8; 32]> {
     match &upload.stored.record.object {
         Some(object) => object.sha256,
-        None if upload.ending == Ending::Open => None,
+        None if upload.ending == Ending::Open && !is_known_whole(upload) => None,
         None => upload.hash.as_ref().map(|hash| hash.state.clone().finish()),
     }
+}
+
+/// The whole is hashed, and on its way to where it is visible.
+fn is_known_whole(upload: &Upload) -> bool {
+    upload.is_sent_whole() && upload.is_whole() && upload.is_hashed_whole()
 }
 
 pub(crate) fn answer_missing(upload: &mut Upload, cx: &mut Context, call: CallId) {

@@ -1,5 +1,6 @@
 //! What a shard wants done. The driver does it and, where there is an [`OpId`], tells its end.
 
+mod place;
 mod reply;
 
 use bytes::Bytes;
@@ -7,9 +8,10 @@ use sluice_proto::{checksum::Sha256State, error::Refusal, ids::UploadId};
 
 use crate::{
     keys::{BodyId, CallId, OpId, StreamKey},
-    record::{Extent, Object, Transition, UploadRecord, UploadSpec},
+    record::{Object, PartRecord, Transition, UploadRecord, UploadSpec},
 };
 
+pub use place::{BodyPlace, HashTurn, PartSums, PlaceFrom, Slice};
 pub use reply::{CallReply, ChunkAck, Progress, StreamReply, UploadView};
 
 /// One thing to do, in the order given.
@@ -160,7 +162,7 @@ pub enum Effect {
         /// How many, bytes.
         bytes: u64,
     },
-    /// Goes on with the SHA-256 over a range of the partial object, at low priority.
+    /// Goes on with the SHA-256 over a range of the object, at low priority.
     Hash {
         /// Ends with [`Outcome::Hashed`](crate::event::Outcome::Hashed).
         op: OpId,
@@ -170,6 +172,69 @@ pub enum Effect {
         state: Box<Sha256State>,
         /// How many bytes to go on.
         bytes: u64,
+        /// Where they are: `None` in the partial object, or the object.
+        slices: Option<Vec<Slice>>,
+    },
+    /// Begins a multipart upload at the object store.
+    BeginMultipart {
+        /// Ends with [`Outcome::Begun`](crate::event::Outcome::Begun) or `Refused`.
+        op: OpId,
+        /// The upload.
+        record: Box<UploadRecord>,
+    },
+    /// Sends a part. What it overwrites, if anything, has the same bytes.
+    SendPart {
+        /// Ends with [`Outcome::Stored`](crate::event::Outcome::Stored) or `Refused`, or with
+        /// [`Failure::Gone`](crate::event::Failure::Gone).
+        op: OpId,
+        /// The upload, with its `multipart_id`.
+        record: Box<UploadRecord>,
+        /// Its number, from 1.
+        part: u32,
+        /// Its length, bytes.
+        bytes: u64,
+        /// Its bytes, in order.
+        slices: Vec<Slice>,
+        /// Their sums, where they follow from those of chunks.
+        sums: Option<PartSums>,
+    },
+    /// Makes a small object by one PUT. What it overwrites, if anything, has the same bytes.
+    PutObject {
+        /// Ends as [`Effect::SendPart`].
+        op: OpId,
+        /// The upload.
+        record: Box<UploadRecord>,
+        /// Length and sums of the object.
+        object: Object,
+        /// Its bytes, in order.
+        slices: Vec<Slice>,
+    },
+    /// Makes the object of its parts; a repeat finds it made.
+    CompleteMultipart {
+        /// Ends with [`Outcome::Stored`](crate::event::Outcome::Stored), `PartsDiffer` or
+        /// `Refused`.
+        op: OpId,
+        /// The upload, with its `multipart_id`.
+        record: Box<UploadRecord>,
+        /// Length and sums of the object.
+        object: Object,
+        /// All parts by number, each stored.
+        parts: Vec<(u32, PartRecord)>,
+    },
+    /// Removes what the object store has of an upload that has ended, until it says that nothing
+    /// is left.
+    Unstore {
+        /// Ends with `Outcome::Done`.
+        op: OpId,
+        /// The upload.
+        record: Box<UploadRecord>,
+        /// Multipart uploads to abort.
+        multipart_ids: Vec<String>,
+        /// Its object may be there, and is not to be.
+        object: bool,
+        /// The store is asked which other multipart uploads there are under its key; these are
+        /// aborted, too.
+        strays: bool,
     },
     /// Makes the partial object whole and visible; a repeat changes nothing.
     Seal {
@@ -219,6 +284,11 @@ impl Effect {
             | Self::Place { op, .. }
             | Self::Hash { op, .. }
             | Self::Seal { op, .. }
+            | Self::BeginMultipart { op, .. }
+            | Self::SendPart { op, .. }
+            | Self::PutObject { op, .. }
+            | Self::CompleteMultipart { op, .. }
+            | Self::Unstore { op, .. }
             | Self::RemovePartial { op, .. }
             | Self::SweepBodies { op, .. } => Some(op),
             Self::Stream { .. }
@@ -232,56 +302,4 @@ impl Effect {
             | Self::RemoveSegment { .. } => None,
         }
     }
-}
-
-/// Where one attempt's bytes are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyPlace {
-    /// Straight to their place in the partial object.
-    Object {
-        /// Where they begin, bytes.
-        offset: u64,
-    },
-    /// To the spool on disk.
-    Spool(Extent),
-    /// To Redis, under a key that was never written before.
-    Redis {
-        /// Chunk number.
-        number: u32,
-        /// Which attempt at it.
-        attempt: u32,
-    },
-    /// Into memory.
-    Memory,
-    /// Nowhere.
-    Discard,
-}
-
-/// Whether the SHA-256 will come to a body while its bytes are in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HashTurn {
-    /// No: they are read back.
-    Never,
-    /// All before is in memory or hashed: it waits for nothing but the hash, so its bytes may hold
-    /// their window until then.
-    Sure,
-    /// Something before is still on its way in, and may never come: its bytes may wait for that
-    /// where they hold nobody up.
-    Maybe,
-}
-
-/// Where a placed chunk comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlaceFrom {
-    /// The spool of the upload's store.
-    Spool(Extent),
-    /// Redis.
-    Redis {
-        /// Chunk number.
-        number: u32,
-        /// Which attempt at it.
-        attempt: u32,
-    },
-    /// A body held in memory.
-    Memory(BodyId),
 }

@@ -12,13 +12,14 @@ use crate::{
     effect::{CallReply, Effect, StreamReply},
     hash,
     keys::{CallId, OpId, StreamKey},
-    placing,
+    making, placing,
     record::{ChunkPlace, EndError, Object, State, Transition},
     refuse,
     shard::Shard,
-    steps,
+    steps, storing,
     stream::Phase,
     timers::Timer,
+    turn,
     upload::{EndWaiter, Ending, Then, Upload},
 };
 
@@ -33,6 +34,7 @@ pub(crate) fn advance(upload: &mut Upload, cx: &mut Context) {
     }
     if upload.state() <= State::Completing {
         placing::start_places(upload, cx);
+        storing::start(upload, cx);
         hash::advance(upload, cx);
     }
     if upload.state() == State::Completing
@@ -49,7 +51,7 @@ pub(crate) fn advance(upload: &mut Upload, cx: &mut Context) {
 /// Whether a restart finds all that the end takes.
 fn is_safe(upload: &Upload, cx: &Context) -> bool {
     match cx.config.objects {
-        Objects::Files => !upload.may_lose_chunks(),
+        Objects::Files | Objects::S3 => !upload.may_lose_chunks(),
         // What the chunks make is recorded for all of them.
         Objects::Discard => upload.unplaced.is_empty(),
     }
@@ -57,7 +59,7 @@ fn is_safe(upload: &Upload, cx: &Context) -> bool {
 
 /// Goes on to the object once every byte is at its place and hashed.
 fn try_end(upload: &mut Upload, cx: &mut Context) {
-    let settled = upload.unplaced.is_empty() && upload.writes.is_empty();
+    let settled = upload.unplaced.is_empty() && upload.writes.is_empty() && upload.is_stored();
     let hashed =
         upload.hash.as_ref().is_none_or(|hash| hash.state.bytes_hashed() == upload.placed_bytes);
     if !settled || !hashed {
@@ -72,12 +74,18 @@ fn try_end(upload: &mut Upload, cx: &mut Context) {
     }
     assert_eq!(Some(upload.placed), upload.stored.record.total_chunks, "no hole");
     assert_eq!(upload.placed_bytes, upload.received_bytes, "every chunk is at its place");
-    if let Some(error) = mismatch(upload, cx) {
+    if let Some(error) = mismatch(upload, upload.placed_bytes) {
         return fail(upload, cx, error);
     }
     // Also what was discarded by a process before this one has nothing to seal.
     if cx.config.objects == Objects::Discard || upload.stored.record.object.is_some() {
         return start_finish(upload, cx);
+    }
+    if upload.stored.record.schedule.is_some() {
+        return match upload.stored_as() {
+            Some(_) => start_finish(upload, cx),
+            None => making::start_complete(upload, cx),
+        };
     }
     upload.ending = Ending::Sealing;
     let op = cx.begin(upload.stored.record.upload_id, OpKind::Seal);
@@ -90,28 +98,35 @@ pub(crate) fn emit_seal(upload: &Upload, cx: &mut Context, op: OpId) {
 }
 
 /// What is whole, but not what was declared.
-fn mismatch(upload: &Upload, cx: &Context) -> Option<EndError> {
+pub(crate) fn mismatch(upload: &Upload, size: u64) -> Option<EndError> {
     let spec = &upload.stored.record.spec;
-    let object = object(upload, cx);
-    let size = object.size_bytes;
     if let Some(expected) = spec.expected_size_bytes.filter(|&expected| expected != size) {
         let message = format!("the chunks make {size} bytes; {expected} were declared");
         return Some(EndError { reason: Reason::SizeMismatch, message });
     }
     let declared = spec.sha256?;
-    (object.sha256 != Some(declared)).then(|| EndError {
+    (sha256(upload) != Some(declared)).then(|| EndError {
         reason: Reason::ObjectMismatch,
         message: "the object's SHA-256 isn't the declared one".to_owned(),
     })
 }
 
 /// What the chunks make, or made before a restart.
-fn object(upload: &Upload, cx: &Context) -> Object {
+pub(crate) fn object(upload: &Upload, cx: &Context) -> Object {
     upload.stored.record.object.clone().unwrap_or_else(|| Object {
         size_bytes: upload.placed_bytes,
         crc64nvme: cx.config.crc.then_some(upload.placed_crc64nvme),
-        sha256: upload.hash.as_ref().map(|hash| hash.state.clone().finish()),
+        sha256: sha256(upload),
+        stored: upload.stored_as(),
     })
+}
+
+/// SHA-256 of the whole, if it was computed; that of an object made before a restart, too.
+fn sha256(upload: &Upload) -> Option<[u8; 32]> {
+    match &upload.stored.record.object {
+        Some(object) => object.sha256,
+        None => upload.hash.as_ref().map(|hash| hash.state.clone().finish()),
+    }
 }
 
 pub(crate) fn sealed(shard: &mut Shard, upload_id: &UploadId) {
@@ -119,7 +134,7 @@ pub(crate) fn sealed(shard: &mut Shard, upload_id: &UploadId) {
     start_finish(upload, &mut shard.cx);
 }
 
-fn start_finish(upload: &mut Upload, cx: &mut Context) {
+pub(crate) fn start_finish(upload: &mut Upload, cx: &mut Context) {
     upload.ending = Ending::Finishing;
     let op = cx.begin(upload.stored.record.upload_id, OpKind::Finish);
     emit_finish(upload, cx, op);
@@ -138,7 +153,7 @@ pub(crate) fn finished(shard: &mut Shard, upload_id: &UploadId) {
     steps::then(upload, Then::Cleanup);
 }
 
-fn fail(upload: &mut Upload, cx: &mut Context, error: EndError) {
+pub(crate) fn fail(upload: &mut Upload, cx: &mut Context, error: EndError) {
     end_as(upload, cx, State::Failed, Some(error));
 }
 
@@ -204,6 +219,7 @@ pub(crate) fn await_release(upload: &mut Upload, cx: &mut Context, call: CallId)
 fn begin_sweep(upload: &mut Upload, cx: &mut Context) {
     upload.ending = Ending::Sweeping;
     hash::leave_all(upload, cx);
+    turn::over(cx, &upload.stored.record.upload_id);
     for (_, waiter) in std::mem::take(&mut upload.end_waiters) {
         answer(upload, cx, waiter);
     }
@@ -253,6 +269,7 @@ fn refuse_streams(
 fn try_sweep(upload: &mut Upload, cx: &mut Context) {
     let quiet = upload.dropping == 0
         && upload.copies.is_empty()
+        && upload.storing.is_quiet()
         && upload.bodies.are_written()
         && upload.hash.as_ref().is_none_or(|hash| hash.reading_bytes == 0)
         && (upload.streams.is_empty() || upload.state() == State::Completed);
@@ -260,9 +277,22 @@ fn try_sweep(upload: &mut Upload, cx: &mut Context) {
         return;
     }
     upload.ending = Ending::Swept;
+    if making::start_unstore(upload, cx) {
+        return;
+    }
+    remove_partial(upload, cx);
+}
+
+fn remove_partial(upload: &mut Upload, cx: &mut Context) {
     let upload_id = upload.stored.record.upload_id;
     let op = cx.begin(upload_id, OpKind::RemovePartial);
     cx.emit(Effect::RemovePartial { op, upload_id });
+}
+
+/// Nothing of the upload is left at the object store but its object.
+pub(crate) fn unstored(shard: &mut Shard, upload_id: &UploadId) {
+    let upload = shard.uploads.get_mut(upload_id).expect("an operation's upload is kept");
+    remove_partial(upload, &mut shard.cx);
 }
 
 pub(crate) fn partial_removed(shard: &mut Shard, upload_id: &UploadId) {

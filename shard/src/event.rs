@@ -11,7 +11,7 @@ use sluice_proto::{
 use crate::{
     effect::Progress,
     keys::{BodyId, CallId, OpId, StreamKey},
-    record::{FoundUpload, UploadSpec},
+    record::{EndError, FoundUpload, StoredAs, UploadSpec},
 };
 
 /// One thing that happened.
@@ -201,6 +201,18 @@ pub enum Outcome {
     Loaded(Option<Box<FoundUpload>>),
     /// The hash state at the end of the range.
     Hashed(Box<Sha256State>),
+    /// A multipart upload was begun.
+    Begun {
+        /// Its id at the store.
+        multipart_id: String,
+    },
+    /// The store has a part, or an object.
+    Stored(StoredAs),
+    /// The store has other parts than it answered: what it has in their place, if anything of
+    /// this length and these bytes.
+    PartsDiffer(Vec<(u32, Option<StoredAs>)>),
+    /// The object store takes it by no means, now or later.
+    Refused(EndError),
 }
 
 /// What the metadata said to a claim.
@@ -229,7 +241,12 @@ pub enum Failure {
     Unavailable,
     /// Only of [`Effect::Load`](crate::Effect::Load): what is recorded of the upload can't be read.
     Damaged,
-    /// Only of [`Effect::Place`](crate::Effect::Place) from Redis: the body isn't there, or isn't
-    /// whole, and won't ever be.
-    Gone,
+    /// Only where bytes are read from Redis: the body isn't there, or isn't whole, and won't ever
+    /// be.
+    Gone {
+        /// Chunk number.
+        number: u32,
+        /// Which attempt at it.
+        attempt: u32,
+    },
 }

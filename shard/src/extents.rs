@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::record::Extent;
 
 /// Extents start on whole disk blocks, so that two never share one.
-const ALIGN_BYTES: u64 = 4096;
+pub(crate) const ALIGN_BYTES: u64 = 4096;
 
 /// The segments of one store.
 #[derive(Debug)]
@@ -40,16 +40,22 @@ impl Extents {
         }
     }
 
-    /// Takes `bytes`, or `None` when the spool is full.
+    /// Whether as much room is left.
+    #[must_use]
+    pub fn has(&self, bytes: u64) -> bool {
+        self.held_bytes() + bytes <= self.total_bytes_max
+    }
+
+    /// Takes `bytes`, or `None` when the spool is full: when no more than `kept_bytes` are left.
     ///
     /// # Panics
     /// When one extent can't fit a segment: config sees to that.
-    pub fn take(&mut self, bytes: u64) -> Option<Extent> {
+    pub fn take(&mut self, bytes: u64, kept_bytes: u64) -> Option<Extent> {
         assert!(bytes > 0 && bytes <= self.segment_bytes, "a chunk fits a segment");
         let fits = |segment: &Segment| self.segment_bytes - segment.used_bytes >= bytes;
         let segment = match self.filling {
             Some(number) if self.segments.get(&number).is_some_and(fits) => number,
-            _ => self.begin_segment()?,
+            _ => self.begin_segment(kept_bytes)?,
         };
         let taken = self.segments.get_mut(&segment)?;
         let offset = taken.used_bytes;
@@ -58,9 +64,8 @@ impl Extents {
         Some(Extent { segment, offset, bytes })
     }
 
-    fn begin_segment(&mut self) -> Option<u32> {
-        let held_bytes = (self.segments.len() as u64 + 1) * self.segment_bytes;
-        if held_bytes > self.total_bytes_max {
+    fn begin_segment(&mut self, kept_bytes: u64) -> Option<u32> {
+        if !self.has(self.segment_bytes + kept_bytes) {
             return None;
         }
         let number = self.next_segment;
@@ -128,7 +133,7 @@ mod tests {
                     let removed = extents.free(extent);
                     let alone = live.iter().all(|other| other.segment != extent.segment);
                     prop_assert_eq!(removed.is_some(), alone);
-                } else if let Some(extent) = extents.take(bytes) {
+                } else if let Some(extent) = extents.take(bytes, 0) {
                     prop_assert!(extent.offset % 4096 == 0);
                     prop_assert!(extent.offset + extent.bytes <= 32 << 10);
                     for other in live.iter().filter(|other| other.segment == extent.segment) {
@@ -147,6 +152,6 @@ mod tests {
         extents.retake(Extent { segment: 4, offset: 0, bytes: 100 });
         assert!(!extents.is_dead(4));
         assert!(extents.is_dead(7));
-        assert_eq!(extents.take(1).map(|extent| extent.segment), Some(8));
+        assert_eq!(extents.take(1, 0).map(|extent| extent.segment), Some(8));
     }
 }

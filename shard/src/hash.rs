@@ -12,8 +12,9 @@ use sluice_proto::{checksum::Sha256State, ids::UploadId};
 
 use crate::{
     context::{Context, OpKind},
-    effect::{Effect, HashTurn},
+    effect::{Effect, HashTurn, Slice},
     event::Outcome,
+    filling::At,
     keys::{BodyId, OpId},
     record::{State, Transition},
     shard::Shard,
@@ -35,6 +36,8 @@ pub(crate) struct Hash {
     /// Bytes that are read back beyond `state`.
     pub reading_bytes: u64,
     pub recorded_bytes: u64,
+    /// A chunk at or before it: where slices are looked for from.
+    near: At,
     /// Bodies that can take it on, by where they begin. None begins before the hash is there, so
     /// only the first can have its turn.
     line: BTreeMap<u64, Lent>,
@@ -65,7 +68,8 @@ impl Hash {
         let state = recorded.filter(|state| state.bytes_hashed() <= placed_bytes);
         let state = state.unwrap_or_default();
         let recorded_bytes = state.bytes_hashed();
-        Self { state, reading_bytes: 0, recorded_bytes, line: BTreeMap::new() }
+        let near = At { number: 0, offset: 0 };
+        Self { state, reading_bytes: 0, recorded_bytes, near, line: BTreeMap::new() }
     }
 
     /// Where it will be once all that is under way is hashed, bytes.
@@ -107,11 +111,11 @@ impl Hash {
         line.find(|(_, lent)| lent.body == body).map(|(&offset, lent)| (offset, lent))
     }
 
-    /// The state at the end of the body whose turn is over, once the body is at its place.
-    fn next(&mut self, placed_bytes: u64) -> Option<Sha256State> {
+    /// The state at the end of the body whose turn is over, once the body is in, or at its place.
+    fn next(&mut self, known_bytes: u64) -> Option<Sha256State> {
         let first = self.line.first_entry()?;
         match &first.get().turn {
-            Turn::Over(state) if state.bytes_hashed() <= placed_bytes => {}
+            Turn::Over(state) if state.bytes_hashed() <= known_bytes => {}
             _ => return None,
         }
         let Turn::Over(state) = first.remove().turn else { unreachable!("it is over") };
@@ -202,8 +206,8 @@ pub(crate) fn body_hashed(
 
 /// Takes what bodies brought, and goes on.
 pub(crate) fn advance(upload: &mut Upload, cx: &mut Context) {
-    let placed_bytes = upload.placed_bytes;
-    while let Some(state) = upload.hash.as_mut().and_then(|hash| hash.next(placed_bytes)) {
+    let known_bytes = upload.known_bytes();
+    while let Some(state) = upload.hash.as_mut().and_then(|hash| hash.next(known_bytes)) {
         went_on(upload, cx, state);
     }
     start(upload, cx);
@@ -211,7 +215,7 @@ pub(crate) fn advance(upload: &mut Upload, cx: &mut Context) {
 
 /// Goes over the next body in line, if that begins here; else what is at its place is read back.
 pub(crate) fn start(upload: &mut Upload, cx: &mut Context) {
-    let step_bytes = cx.config.hash_step_bytes;
+    let (known_bytes, step_bytes) = (upload.known_bytes(), cx.config.hash_step_bytes);
     let Some(hash) = &mut upload.hash else { return };
     if hash.is_under_way() {
         return;
@@ -223,7 +227,8 @@ pub(crate) fn start(upload: &mut Upload, cx: &mut Context) {
         return cx.emit(Effect::HashBody { body, state });
     }
     let next = hash.line.first_key_value().map_or(u64::MAX, |(&offset, _)| offset);
-    let bytes = (upload.placed_bytes.min(next) - at).min(step_bytes);
+    // What was lost after it was hashed comes again as it was.
+    let bytes = known_bytes.min(next).saturating_sub(at).min(step_bytes);
     if bytes == 0 {
         return;
     }
@@ -232,10 +237,32 @@ pub(crate) fn start(upload: &mut Upload, cx: &mut Context) {
     emit(upload, cx, op, bytes);
 }
 
-pub(crate) fn emit(upload: &Upload, cx: &mut Context, op: OpId, bytes: u64) {
+pub(crate) fn emit(upload: &mut Upload, cx: &mut Context, op: OpId, bytes: u64) {
+    let slices = upload.stored.record.schedule.map(|_| slices(upload, bytes));
     let state = Box::new(upload.hash.as_ref().expect("it is being hashed").state.clone());
     let upload_id = upload.stored.record.upload_id;
-    cx.emit(Effect::Hash { op, upload_id, state, bytes });
+    cx.emit(Effect::Hash { op, upload_id, state, bytes, slices });
+}
+
+/// The bytes that the hash is to go over now, where they wait.
+fn slices(upload: &mut Upload, bytes: u64) -> Vec<Slice> {
+    let hash = upload.hash.as_ref().expect("it is being hashed");
+    let (near, at) = (hash.near, hash.state.bytes_hashed());
+    let near = upload.chunk_at(near, at).expect("it is in");
+    upload.hash.as_mut().expect("it is being hashed").near = near;
+    upload.slices(near, at..at + bytes)
+}
+
+/// Whether some of what was to be read is gone.
+pub(crate) fn lacks(upload: &Upload, bytes: u64) -> bool {
+    let hash = upload.hash.as_ref().expect("it is being hashed");
+    upload.stored.record.schedule.is_some()
+        && upload.known_bytes() < hash.state.bytes_hashed() + bytes
+}
+
+/// What was to be read is gone: it is looked at anew what can be hashed.
+pub(crate) fn lost(upload: &mut Upload) {
+    upload.hash.as_mut().expect("it was being hashed").reading_bytes = 0;
 }
 
 pub(crate) fn read_back(shard: &mut Shard, upload_id: &UploadId, bytes: u64, outcome: Outcome) {
@@ -253,7 +280,8 @@ pub(crate) fn read_back(shard: &mut Shard, upload_id: &UploadId, bytes: u64, out
 
 /// The SHA-256 of bytes that are recorded has got as far as this.
 fn went_on(upload: &mut Upload, cx: &mut Context, state: Sha256State) {
-    assert!(state.bytes_hashed() <= upload.placed_bytes, "hashed what is at its place");
+    let is_cut = upload.stored.record.schedule.is_some();
+    assert!(is_cut || state.bytes_hashed() <= upload.placed_bytes, "hashed what is at its place");
     let hash = upload.hash.as_mut().expect("it was being hashed");
     hash.state = state;
     if hash.state.bytes_hashed() - hash.recorded_bytes >= cx.config.hash_record_bytes {

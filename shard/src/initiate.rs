@@ -1,7 +1,5 @@
 //! InitiateUpload: claim, record, reply.
 
-use std::collections::BTreeMap;
-
 use sluice_proto::{
     error::{Reason, Refusal},
     ids::UploadId,
@@ -17,7 +15,7 @@ use crate::{
     record::{EndError, State, StoredUpload, Transition, UploadRecord, UploadSpec},
     refuse,
     shard::Shard,
-    steps,
+    steps, storing,
     timers::Timer,
     upload::{Then, Upload},
 };
@@ -87,15 +85,20 @@ fn begin(shard: &mut Shard, request: Initiate) {
     let record = new_record(shard, upload_id, spec);
     shard.cx.timers.set(record.expire_ms, Timer::Expire(upload_id));
     let create = Transition::Create(Box::new(record.clone()));
-    let stored = StoredUpload { record, chunks: BTreeMap::new(), hash_state: None, rev: 0 };
+    let stored = StoredUpload::new(record, 0);
     let mut upload = Upload::new(stored, 0, shard.cx.now.mono_ms);
     steps::take(&mut upload, &mut shard.cx, create);
     steps::then(&mut upload, Then::Initiated { call, duplicate: false });
     shard.insert(upload);
 }
 
-fn new_record(shard: &Shard, upload_id: UploadId, spec: UploadSpec) -> UploadRecord {
+fn new_record(shard: &Shard, upload_id: UploadId, mut spec: UploadSpec) -> UploadRecord {
     let now_ms = shard.cx.now.wall_ms;
+    let schedule = storing::schedule(&shard.cx, spec.expected_size_bytes);
+    if let Some(schedule) = &schedule {
+        let limit_bytes = shard.cx.config.plan.upload_bytes_max(schedule);
+        spec.max_size_bytes = spec.max_size_bytes.min(limit_bytes);
+    }
     UploadRecord {
         upload_id,
         state: State::Pending,
@@ -106,6 +109,8 @@ fn new_record(shard: &Shard, upload_id: UploadId, spec: UploadSpec) -> UploadRec
         object: None,
         error: None,
         cleanup_pending: false,
+        schedule,
+        multipart_id: None,
         spec,
     }
 }
@@ -136,6 +141,12 @@ fn check(spec: &UploadSpec, config: &ShardConfig) -> Result<(), Refusal> {
     let size = spec.expected_size_bytes;
     if let Some(size) = size.filter(|&size| size > spec.max_size_bytes) {
         return Err(refuse::size_mismatch(size, spec.max_size_bytes).field("expected_size_bytes"));
+    }
+    if config.objects == Objects::S3 && config.plan.schedule(size).is_none() {
+        let largest = config.plan.object_bytes_max();
+        return Err(
+            refuse::size_mismatch(size.unwrap_or_default(), largest).field("expected_size_bytes")
+        );
     }
     if let Some(chunk) = spec.chunk_size_bytes {
         let largest = size.map_or(chunk, |size| size.min(chunk));

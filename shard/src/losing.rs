@@ -11,7 +11,7 @@ use crate::{
     placing,
     record::{ChunkPlace, State, StoredUpload, Transition},
     shard::Shard,
-    steps,
+    steps, storing,
     timers::Timer,
     upload::{EndWaiter, Then, Upload},
 };
@@ -22,12 +22,22 @@ pub(crate) fn lose_chunks(upload: &mut Upload, cx: &mut Context) {
     if lost.is_empty() {
         return;
     }
-    for &number in &lost {
-        steps::take(upload, cx, Transition::LoseChunk { number });
-    }
+    // Where they lay isn't known any more once some of them are lost.
+    let steps: Vec<_> = lost.iter().map(|&number| step(upload, number)).collect();
+    steps.into_iter().for_each(|step| steps::take(upload, cx, step));
     cx.chunk_records -= lost.len();
     upload.recount(cx.now.mono_ms);
     debug_assert!(!upload.is_told());
+}
+
+/// How a chunk is lost: what was hashed of it, or sent, it must bring again.
+fn step(upload: &Upload, number: u32) -> Transition {
+    let is_cut = upload.stored.record.schedule.is_some();
+    if is_cut && (upload.is_sent(number) || upload.is_hashed(number)) {
+        Transition::BindChunk { number }
+    } else {
+        Transition::LoseChunk { number }
+    }
 }
 
 /// Those that were only in the memory of a process that is gone; and those discarded, which an
@@ -35,13 +45,14 @@ pub(crate) fn lose_chunks(upload: &mut Upload, cx: &mut Context) {
 /// it was recorded when its bytes were safe.
 fn lost_chunks(stored: &StoredUpload, config: &ShardConfig) -> Vec<u32> {
     let promised = stored.record.spec.chunk_size_bytes.is_some();
+    let is_cut = stored.record.schedule.is_some();
     let discards = config.objects == Objects::Discard && config.spool == Spool::Redis;
     let mut lost = Vec::new();
     for (&number, chunk) in &stored.chunks {
         let is_lost = match chunk.place {
             ChunkPlace::Memory(_) => true,
             ChunkPlace::Discarded => stored.record.state < State::Completing && !discards,
-            ChunkPlace::Object => !promised && !lost.is_empty(),
+            ChunkPlace::Object => !promised && !is_cut && !lost.is_empty(),
             ChunkPlace::Spool(_) | ChunkPlace::Redis => false,
         };
         if is_lost {
@@ -72,8 +83,29 @@ pub(crate) fn body_gone(shard: &mut Shard, upload_id: &UploadId, number: u32) {
     }
     // Until it is durable a restart would trust what is at its place behind the lost chunk.
     upload.copies_from_rev = upload.stored.rev;
+    ask_again(upload, cx);
+}
+
+/// A chunk was to be sent, or hashed, and Redis doesn't have it.
+pub(crate) fn slice_gone(upload: &mut Upload, cx: &mut Context, number: u32, attempt: u32) {
+    let chunk = upload.stored.chunks.get(&number);
+    // Another that read it found so before, and it may have come again.
+    let is_gone =
+        chunk.is_some_and(|chunk| chunk.attempt == attempt && chunk.place == ChunkPlace::Redis);
+    if !storing::is_needed(upload) || !is_gone {
+        return;
+    }
+    assert!(upload.state() <= State::Uploading, "COMPLETING promised what can be lost");
+    lose(upload, cx, number);
+    cx.chunk_records -= 1;
+    upload.recount(cx.now.mono_ms);
+    ask_again(upload, cx);
+}
+
+fn ask_again(upload: &mut Upload, cx: &mut Context) {
     // Its time may have come while all its chunks were in.
-    cx.timers.set(upload.stored.record.expire_ms, Timer::Expire(*upload_id));
+    let record = &upload.stored.record;
+    cx.timers.set(record.expire_ms, Timer::Expire(record.upload_id));
     answer_waiting(upload);
     take_acks_back(upload);
 }
@@ -93,7 +125,8 @@ fn lost_with(upload: &Upload, number: u32) -> Vec<u32> {
 fn lose(upload: &mut Upload, cx: &mut Context, number: u32) {
     let chunk = &upload.stored.chunks[&number];
     let (bytes, attempt, place) = (chunk.bytes, chunk.attempt, chunk.place);
-    steps::take(upload, cx, Transition::LoseChunk { number });
+    let step = step(upload, number);
+    steps::take(upload, cx, step);
     upload.subtract(number, bytes, place);
     upload.guarded.remove(&number);
     upload.bodies.retire(attempt);

@@ -7,14 +7,15 @@ use crate::{
     context::{Context, OpKind},
     effect::{Effect, PlaceFrom},
     keys::OpId,
-    record::{ChunkPlace, State, Transition},
+    record::{ChunkPlace, ChunkRecord, State, Transition},
     shard::Shard,
     steps,
     upload::{Copying, Then, Upload},
 };
 
 pub(crate) fn start_places(upload: &mut Upload, cx: &mut Context) {
-    if upload.durable_rev < upload.copies_from_rev || drops(cx) {
+    let is_cut = upload.stored.record.schedule.is_some();
+    if is_cut || upload.durable_rev < upload.copies_from_rev || drops(cx) {
         return;
     }
     let mut room = cx.config.places_in_flight_max.saturating_sub(upload.copies.len());
@@ -40,14 +41,19 @@ pub(crate) fn start_places(upload: &mut Upload, cx: &mut Context) {
 pub(crate) fn emit_place(upload: &Upload, cx: &mut Context, op: OpId, number: u32) {
     let upload_id = upload.stored.record.upload_id;
     let chunk = &upload.stored.chunks[&number];
-    let from = match chunk.place {
+    let from = source(number, chunk);
+    let offset = upload.offset_of(number).expect("it was known when the copy began");
+    cx.emit(Effect::Place { op, upload_id, from, offset, bytes: chunk.bytes });
+}
+
+/// Where a chunk's bytes wait.
+pub(crate) fn source(number: u32, chunk: &ChunkRecord) -> PlaceFrom {
+    match chunk.place {
         ChunkPlace::Spool(extent) => PlaceFrom::Spool(extent),
         ChunkPlace::Redis => PlaceFrom::Redis { number, attempt: chunk.attempt },
         ChunkPlace::Memory(body) => PlaceFrom::Memory(body),
         ChunkPlace::Object | ChunkPlace::Discarded => unreachable!("it is at its place"),
-    };
-    let offset = upload.offset_of(number).expect("it was known when the copy began");
-    cx.emit(Effect::Place { op, upload_id, from, offset, bytes: chunk.bytes });
+    }
 }
 
 /// Whether all chunks are dropped from Redis, none copied.
@@ -87,11 +93,17 @@ pub(crate) fn placed(shard: &mut Shard, upload_id: &UploadId, number: u32) {
     if upload.state() > State::Completing || copy.is_astray {
         return;
     }
-    let (attempt, chunk) = (copy.attempt, &upload.stored.chunks[&number]);
-    assert_eq!(chunk.attempt, attempt, "what was copied is what is recorded");
-    let from = chunk.place;
-    take_placed(upload, &mut shard.cx, number, Transition::PlaceChunk { number, attempt });
-    steps::then(upload, give_back(number, attempt, from).expect("it was copied from somewhere"));
+    let recorded = upload.stored.chunks[&number].attempt;
+    assert_eq!(recorded, copy.attempt, "what was copied is what is recorded");
+    stored(upload, &mut shard.cx, number);
+}
+
+/// What a chunk's bytes were for is done: they can go.
+pub(crate) fn stored(upload: &mut Upload, cx: &mut Context, number: u32) {
+    let chunk = &upload.stored.chunks[&number];
+    let (attempt, from) = (chunk.attempt, chunk.place);
+    take_placed(upload, cx, number, Transition::PlaceChunk { number, attempt });
+    steps::then(upload, give_back(number, attempt, from).expect("it was kept somewhere"));
 }
 
 /// With `objects = discard` what is in Redis is done with once its record is durable.

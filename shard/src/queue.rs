@@ -64,6 +64,10 @@ impl Queue {
         self.by_number.range(from..).map(|(&number, _)| number)
     }
 
+    pub(crate) fn contains(&self, number: u32) -> bool {
+        self.by_number.contains_key(&number)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.by_number.is_empty()
     }

@@ -3,9 +3,15 @@
 //! A store keeps these; [`StoredUpload::apply`] says what each step means, for every store alike.
 //! Steps are idempotent: the `rev` that goes with a step says whether it was taken before.
 
+mod stored;
+
 use std::collections::BTreeMap;
 
 use sluice_proto::ids::{DriveId, Filename, NodeId, RequestId, UploadId};
+
+use crate::parts::Schedule;
+
+pub use stored::StoredUpload;
 
 /// Where an upload stands. The last four never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -76,6 +82,17 @@ pub struct Object {
     pub crc64nvme: Option<u64>,
     /// SHA-256 of the whole, if it was computed.
     pub sha256: Option<[u8; 32]>,
+    /// As the object store knows it.
+    pub stored: Option<StoredAs>,
+}
+
+/// What an object store answered to an object that it made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredAs {
+    /// Without quotes.
+    pub etag: String,
+    /// In a versioned bucket.
+    pub version_id: Option<String>,
 }
 
 /// Why an upload failed.
@@ -155,6 +172,34 @@ pub struct UploadRecord {
     pub error: Option<EndError>,
     /// Ended, but its bytes and claims aren't swept yet.
     pub cleanup_pending: bool,
+    /// How its object is cut into parts, from its first step on: `objects = s3`.
+    pub schedule: Option<Schedule>,
+    /// The object store's id of the multipart upload that makes the object.
+    pub multipart_id: Option<String>,
+}
+
+/// The "part" that is the whole of a small object, sent by one PUT. Others count from 1.
+pub const WHOLE: u32 = 0;
+
+/// A part of the object. Its range follows from the schedule, and was recorded before it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartRecord {
+    /// Length, bytes: what the schedule says, or less for the last.
+    pub bytes: u64,
+    /// What the object store answered, once it has the part.
+    pub stored: Option<StoredAs>,
+}
+
+/// What is known of a chunk whose bytes are lost after a part over them was sent, or the SHA-256 had
+/// gone over them: it must come again as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostChunk {
+    /// Length, bytes.
+    pub bytes: u64,
+    /// CRC64NVME of the chunk.
+    pub crc64nvme: u64,
+    /// CRC32C of the chunk.
+    pub crc32c: u32,
 }
 
 impl UploadRecord {
@@ -184,6 +229,30 @@ pub enum Transition {
     LoseChunk {
         /// Chunk number.
         number: u32,
+    },
+    /// As [`Transition::LoseChunk`], but the chunk must come again as it was.
+    BindChunk {
+        /// Chunk number.
+        number: u32,
+    },
+    /// The object store has begun a multipart upload.
+    BeginMultipart {
+        /// Its id.
+        multipart_id: String,
+    },
+    /// A part is about to be sent; from now on its range never changes.
+    PlanPart {
+        /// Part number, or [`WHOLE`].
+        part: u32,
+        /// Length, bytes.
+        bytes: u64,
+    },
+    /// The object store has a part.
+    StorePart {
+        /// Part number, or [`WHOLE`].
+        part: u32,
+        /// What it answered.
+        stored: StoredAs,
     },
     /// A chunk's bytes are now at their place in the object.
     PlaceChunk {
@@ -222,21 +291,8 @@ pub enum Transition {
         /// Why, if FAILED.
         error: Option<EndError>,
     },
-    /// Bytes and claims are swept.
+    /// Bytes and claims are swept; parts are forgotten.
     CleanedUp,
-}
-
-/// One upload as a store holds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredUpload {
-    /// All but its chunks.
-    pub record: UploadRecord,
-    /// Its chunks by number.
-    pub chunks: BTreeMap<u32, ChunkRecord>,
-    /// The last recorded state of its SHA-256.
-    pub hash_state: Option<Vec<u8>>,
-    /// Steps taken so far.
-    pub rev: u64,
 }
 
 /// An upload as a start, or a question, finds it.
@@ -252,77 +308,5 @@ pub struct FoundUpload {
 impl From<StoredUpload> for FoundUpload {
     fn from(stored: StoredUpload) -> Self {
         Self { stored, lost_end: None }
-    }
-}
-
-impl StoredUpload {
-    /// Holds a chunk that isn't recorded: a restart has it asked for again.
-    pub(crate) fn hold(&mut self, number: u32, chunk: ChunkRecord, wall_ms: u64) {
-        self.chunks.insert(number, chunk);
-        self.record.state = self.record.state.max(State::Uploading);
-        self.record.update_ms = wall_ms;
-    }
-
-    /// The object whose chunks needn't be recorded, and how many they were, if that is known:
-    /// `objects = discard`, read from a store; or its store had lost that it is COMPLETED.
-    pub(crate) fn made_before(&self) -> Option<(&Object, Option<u32>)> {
-        let is_made = self.chunks.is_empty() || self.record.state == State::Completed;
-        let object = self.record.object.as_ref().filter(|_| is_made)?;
-        Some((object, self.record.total_chunks))
-    }
-
-    fn set_place(&mut self, number: u32, attempt: u32, place: ChunkPlace) {
-        if let Some(chunk) = self.chunks.get_mut(&number).filter(|c| c.attempt == attempt) {
-            chunk.place = place;
-        }
-    }
-
-    /// Takes one step, the `rev + 1`th. The reference for every store.
-    ///
-    /// # Panics
-    /// On [`Transition::Create`], which makes the whole.
-    pub fn apply(&mut self, step: &Transition, wall_ms: u64) {
-        let record = &mut self.record;
-        record.update_ms = wall_ms;
-        self.rev += 1;
-        match step {
-            Transition::Create(_) => unreachable!("made whole"),
-            Transition::PutChunk { number, chunk, total_chunks } => {
-                self.chunks.insert(*number, chunk.clone());
-                record.total_chunks = record.total_chunks.or(*total_chunks);
-                record.state = record.state.max(State::Uploading);
-            }
-            Transition::LoseChunk { number } => drop(self.chunks.remove(number)),
-            Transition::PlaceChunk { number, attempt } => {
-                self.set_place(*number, *attempt, ChunkPlace::Object);
-            }
-            Transition::DropChunk { number, attempt } => {
-                self.set_place(*number, *attempt, ChunkPlace::Discarded);
-            }
-            Transition::FixTotal { total_chunks, sha256 } => {
-                record.total_chunks = Some(*total_chunks);
-                if sha256.is_some() {
-                    record.spec.sha256 = *sha256;
-                    record.spec.hash = true;
-                }
-            }
-            Transition::HashState(state) => self.hash_state = Some(state.clone()),
-            Transition::Completing { object } => {
-                record.state = State::Completing;
-                record.object.clone_from(object);
-            }
-            Transition::Completed(object) => {
-                record.state = State::Completed;
-                record.object = Some(object.clone());
-                record.cleanup_pending = true;
-            }
-            Transition::End { state, error } => {
-                record.state = *state;
-                record.error = error.clone();
-                record.object = None;
-                record.cleanup_pending = true;
-            }
-            Transition::CleanedUp => record.cleanup_pending = false,
-        }
     }
 }

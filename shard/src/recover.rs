@@ -89,6 +89,7 @@ pub(crate) fn resume(shard: &mut Shard, found: FoundUpload) {
         }
     }
     if upload.ending < Ending::Swept {
+        upload.suspect_strays();
         bodies::retake(&mut upload, &mut shard.cx);
     }
     if upload.state() <= State::Uploading {

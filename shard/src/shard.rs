@@ -14,9 +14,9 @@ use crate::{
     event::{Event, Failure, Outcome},
     hash, initiate,
     keys::{Now, OpId},
-    losing, placing,
+    losing, making, placing,
     record::{State, StoredUpload, UploadRecord},
-    recover, steps, stream,
+    recover, steps, storing, stream,
     timers::Timer,
     upload::{Ending, Upload},
     watch,
@@ -233,7 +233,7 @@ impl Shard {
             (OpKind::DropBody { number, place, charge }, _) => {
                 stream::dropped(self, &upload_id, number, place, charge);
             }
-            (OpKind::Place { number }, Err(Failure::Gone)) => {
+            (OpKind::Place { number }, Err(Failure::Gone { .. })) => {
                 losing::body_gone(self, &upload_id, number);
             }
             (OpKind::Place { number }, Err(_))
@@ -241,6 +241,9 @@ impl Shard {
             {
                 placing::placed(self, &upload_id, number);
             }
+            (OpKind::BeginMultipart, Err(_)) if !storing::begin_failed(self, &upload_id) => {}
+            (kind @ (OpKind::SendPart { .. } | OpKind::Hash { .. }), Err(failure))
+                if storing::is_over(self, &upload_id, &kind, failure) => {}
             (kind, Err(_)) => {
                 if matches!(kind, OpKind::Release) {
                     ending::release_failed(self, &upload_id);
@@ -254,6 +257,14 @@ impl Shard {
             (OpKind::Hash { bytes }, Ok(outcome)) => {
                 hash::read_back(self, &upload_id, bytes, outcome);
             }
+            (OpKind::BeginMultipart, Ok(outcome)) => storing::begun(self, &upload_id, outcome),
+            (OpKind::SendPart { part }, Ok(outcome)) => {
+                storing::sent(self, &upload_id, part, outcome);
+            }
+            (OpKind::CompleteMultipart, Ok(outcome)) => {
+                making::completed(self, &upload_id, outcome);
+            }
+            (OpKind::Unstore, Ok(_)) => ending::unstored(self, &upload_id),
             (OpKind::Seal, Ok(_)) => ending::sealed(self, &upload_id),
             (OpKind::Finish, Ok(_)) => ending::finished(self, &upload_id),
             (OpKind::RemovePartial, Ok(_)) => ending::partial_removed(self, &upload_id),
@@ -308,7 +319,21 @@ impl Shard {
             OpKind::Place { number } => {
                 placing::emit_place(upload, &mut self.cx, op_id, number);
             }
+            OpKind::Hash { bytes } if hash::lacks(upload, bytes) => {
+                self.cx.ops.remove(&op_id);
+                hash::lost(upload);
+                self.advance(&upload_id);
+            }
             OpKind::Hash { bytes } => hash::emit(upload, &mut self.cx, op_id, bytes),
+            OpKind::BeginMultipart | OpKind::SendPart { .. } if !storing::is_needed(upload) => {
+                let op = self.cx.ops.remove(&op_id).expect("it was there");
+                storing::give_up(upload, &op.kind);
+                self.advance(&upload_id);
+            }
+            OpKind::BeginMultipart => storing::emit_begin(upload, &mut self.cx, op_id),
+            OpKind::SendPart { part } => storing::retry_send(upload, &mut self.cx, op_id, part),
+            OpKind::CompleteMultipart => making::emit_complete(upload, &mut self.cx, op_id),
+            OpKind::Unstore => making::emit_unstore(upload, &mut self.cx, op_id),
             OpKind::Seal => ending::emit_seal(upload, &mut self.cx, op_id),
             OpKind::Finish => ending::emit_finish(upload, &mut self.cx, op_id),
             OpKind::RemovePartial => {

@@ -14,7 +14,7 @@ use crate::{
     event::ChunkOpen,
     hash,
     keys::{BodyId, StreamKey},
-    record::ChunkRecord,
+    record::{ChunkRecord, LostChunk},
     refuse,
     shard::Shard,
 };
@@ -102,6 +102,13 @@ impl Stream {
             }
             (None, _) => Ok(()),
         }
+    }
+
+    /// Whether it came again as it was.
+    pub(crate) fn matches_lost(&self, lost: &LostChunk) -> bool {
+        lost.bytes == self.open.data_bytes
+            && lost.crc32c == self.sums.crc32c()
+            && lost.crc64nvme == self.sums.crc64nvme()
     }
 
     pub(crate) fn matches(&self, old: &ChunkRecord) -> bool {

@@ -16,16 +16,26 @@ impl Upload {
     /// an end only once it is durable and holds nothing any more.
     pub(crate) fn told_state(&self) -> State {
         match self.state() {
-            State::Completing if self.durable_rev < self.completing_rev => {
-                if self.stored.chunks.is_empty() { State::Pending } else { State::Uploading }
+            State::Completing if !self.was_completing() => self.open_state(),
+            State::Completed | State::Failed if !self.is_told() => {
+                if self.was_completing() {
+                    State::Completing
+                } else {
+                    self.open_state()
+                }
             }
-            State::Completed | State::Failed if !self.is_told() => State::Completing,
-            State::Aborted | State::Expired if !self.is_told() => {
-                let is_empty = self.stored.chunks.is_empty();
-                if is_empty { State::Pending } else { State::Uploading }
-            }
+            State::Aborted | State::Expired if !self.is_told() => self.open_state(),
             state => state,
         }
+    }
+
+    /// It is durable that all chunks are in.
+    fn was_completing(&self) -> bool {
+        self.completing_rev > 0 && self.durable_rev >= self.completing_rev
+    }
+
+    fn open_state(&self) -> State {
+        if self.stored.chunks.is_empty() { State::Pending } else { State::Uploading }
     }
 
     pub(crate) fn view(&self) -> UploadView {

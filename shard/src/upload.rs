@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use sluice_proto::{checksum::Crc64Nvme, error::Refusal};
+use sluice_proto::checksum::Crc64Nvme;
 
 use crate::{
     bodies::Bodies,
     budget::Charge,
     effect::Progress,
+    filling::Filling,
     hash::Hash,
     keys::{BodyId, CallId, StreamKey},
     queue::Queue,
     ranges::Ranges,
     record::{ChunkPlace, Extent, State, StoredUpload, Transition},
-    refuse,
+    storing::Storing,
     writes::Writes,
 };
 
@@ -106,6 +107,9 @@ pub(crate) struct Upload {
     pub recording: Option<(u64, Vec<Transition>)>,
     pub queued: Vec<Transition>,
     pub then: VecDeque<(u64, Then)>,
+    /// How much of its parts is in: `objects = s3`.
+    pub filling: Filling,
+    pub storing: Storing,
     pub received: Ranges,
     pub received_bytes: u64,
     /// Bytes of chunks 0..front.
@@ -147,6 +151,8 @@ impl Upload {
             recording: None,
             queued: Vec::new(),
             then: VecDeque::new(),
+            filling: Filling::default(),
+            storing: Storing::default(),
             received: Ranges::default(),
             received_bytes: 0,
             front_bytes: 0,
@@ -173,6 +179,9 @@ impl Upload {
         };
         upload.recount(now_ms);
         upload.begin_hash();
+        if upload.state() == State::Completing {
+            upload.completing_rev = durable_rev;
+        }
         upload
     }
 
@@ -196,6 +205,7 @@ impl Upload {
         self.advance_placed();
         self.count_front();
         self.count_made();
+        self.recount_parts();
     }
 
     /// All chunks of an object were in, whatever is recorded of them.
@@ -225,6 +235,7 @@ impl Upload {
         } else {
             self.unplaced.insert(number, now_ms);
         }
+        self.count_parts(number);
     }
 
     /// Doesn't count a chunk any more that isn't among those placed without a hole.
@@ -273,7 +284,10 @@ impl Upload {
     pub(crate) fn begin_hash(&mut self) {
         if self.hash.is_none() && self.stored.record.spec.hash {
             let recorded = self.stored.hash_state.as_deref();
-            self.hash = Some(Hash::begin(recorded, self.placed_bytes));
+            // What the store has isn't read again: the recorded state holds whatever is lost.
+            let is_cut = self.stored.record.schedule.is_some();
+            let known_bytes = if is_cut { u64::MAX } else { self.placed_bytes };
+            self.hash = Some(Hash::begin(recorded, known_bytes));
         }
     }
 
@@ -284,63 +298,7 @@ impl Upload {
             Some(chunk_bytes) => Some(u64::from(number) * chunk_bytes),
             None if number == front => Some(self.front_bytes),
             None if number < front => Some(self.bytes_before(number)),
-            None => None,
-        }
-    }
-
-    /// Whether a chunk may come, and the N that it fixes.
-    pub(crate) fn judge(
-        &self,
-        number: u32,
-        bytes: u64,
-        is_last: bool,
-    ) -> Result<Option<u32>, Refusal> {
-        let spec = &self.stored.record.spec;
-        let total = self.stored.record.total_chunks;
-        if let Some(total) = total.filter(|&total| number >= total) {
-            return Err(refuse::last_conflict(number, total));
-        }
-        let mut fixes = is_last;
-        if let Some(promised) = spec.chunk_size_bytes {
-            let last = total.is_some_and(|total| number + 1 == total);
-            let whole = if let (Some(size), true) = (spec.expected_size_bytes, last) {
-                size - u64::from(number) * promised
-            } else {
-                promised
-            };
-            let may_be_short = spec.expected_size_bytes.is_none()
-                && (last || (total.is_none() && self.received.highest() <= Some(number)));
-            if bytes > whole || (bytes < whole && !may_be_short) {
-                return Err(refuse::chunk_size_broken(bytes, whole));
-            }
-            fixes |= bytes < promised;
-        }
-        let fixed = self.judge_last(number, fixes)?;
-        let before = self.stored.chunks.get(&number).map_or(0, |chunk| chunk.bytes);
-        let others = self.received_bytes - before;
-        let end = self.offset_of(number).map_or(0, |offset| offset.saturating_add(bytes));
-        let size = end.max(others.saturating_add(bytes));
-        let limit = spec.expected_size_bytes.unwrap_or(spec.max_size_bytes);
-        if size > limit.min(spec.max_size_bytes) {
-            return Err(refuse::size_mismatch(size, limit.min(spec.max_size_bytes)));
-        }
-        Ok(fixed)
-    }
-
-    /// The N that a chunk fixes, if it is the last and N isn't fixed yet.
-    pub(crate) fn judge_last(&self, number: u32, is_last: bool) -> Result<Option<u32>, Refusal> {
-        if !is_last {
-            return Ok(None);
-        }
-        match self.stored.record.total_chunks {
-            Some(total) if total != number + 1 => Err(refuse::last_conflict(number, total)),
-            Some(_) => Ok(None),
-            None => match self.received.highest() {
-                Some(highest) if highest > number => {
-                    Err(refuse::last_conflict(number, highest + 1))
-                }
-                _ => Ok(Some(number + 1)),
-            },
+            None => self.offset_behind_lost(number),
         }
     }
 
@@ -350,11 +308,14 @@ impl Upload {
         let shifts = old.bytes != bytes
             && self.stored.record.spec.chunk_size_bytes.is_none()
             && number < self.received.front();
-        let hashed = self
-            .hash
-            .as_ref()
-            .is_some_and(|hash| self.offset_of(number).is_some_and(|offset| offset < hash.end()));
-        shifts || hashed
+        shifts || self.is_hashed(number) || self.is_sent(number)
+    }
+
+    /// Whether the SHA-256 goes over a chunk, or has.
+    pub(crate) fn is_hashed(&self, number: u32) -> bool {
+        let offset = self.offset_of(number);
+        let hash = self.hash.as_ref();
+        hash.is_some_and(|hash| offset.is_some_and(|offset| offset < hash.end()))
     }
 
     /// What it takes in memory beside its chunks, bytes, about.

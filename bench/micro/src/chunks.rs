@@ -6,6 +6,7 @@ use backends::Backends;
 use sluice_shard::{
     ShardConfig,
     config::{Objects, Spool},
+    parts::{PART_BYTES_BASE, PART_BYTES_MAX, Plan},
 };
 
 use crate::Scenario;
@@ -74,6 +75,13 @@ fn uploads(objects: Objects, spool: Spool, way: Way) -> Box<dyn FnMut()> {
 fn config(objects: Objects, spool: Spool) -> ShardConfig {
     ShardConfig {
         objects,
+        plan: Plan {
+            part_bytes_base: PART_BYTES_BASE,
+            part_bytes_max: PART_BYTES_MAX,
+            single_put_bytes: 16 << 20,
+            equal_part_bytes: None,
+        },
+        chunk_bytes_usual: 4096,
         spool,
         crc: true,
         discards_whole: false,

@@ -2,7 +2,10 @@
 
 use std::hint::black_box;
 
-use sluice_shard::{extents::Extents, parts::Plan};
+use sluice_shard::{
+    extents::Extents,
+    parts::{PART_BYTES_BASE, PART_BYTES_MAX, Plan},
+};
 
 use crate::Scenario;
 
@@ -23,7 +26,12 @@ pub const SCENARIOS: &[Scenario] = &[
 ];
 
 fn parts() -> Box<dyn FnMut()> {
-    let plan = Plan { single_put_bytes: 16 << 20, equal_part_bytes: None };
+    let plan = Plan {
+        part_bytes_base: PART_BYTES_BASE,
+        part_bytes_max: PART_BYTES_MAX,
+        single_put_bytes: 16 << 20,
+        equal_part_bytes: None,
+    };
     let sizes: Vec<_> = (5..45).map(|power| Some(1 << power)).chain([None]).collect();
     Box::new(move || {
         for &size_bytes in black_box(&sizes) {
@@ -41,7 +49,7 @@ fn spool() -> Box<dyn FnMut()> {
     let mut taken = Vec::new();
     Box::new(move || {
         for nth in 0..256 {
-            taken.push(extents.take(1 + nth * 1_000).expect("the spool has room"));
+            taken.push(extents.take(1 + nth * 1_000, 0).expect("the spool has room"));
         }
         for first in 0..16 {
             taken.iter().skip(first).step_by(16).for_each(|&extent| {

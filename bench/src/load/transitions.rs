@@ -225,5 +225,7 @@ fn record(task: usize, nth: usize) -> UploadRecord {
         object: None,
         error: None,
         cleanup_pending: false,
+        schedule: None,
+        multipart_id: None,
     }
 }

@@ -13,5 +13,6 @@ mod places;
 mod redis;
 mod restart;
 mod rig;
+mod s3;
 mod watches;
 mod whole;

@@ -4,6 +4,7 @@
 
 mod client;
 mod redis;
+mod s3;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -19,6 +20,7 @@ use crate::{
     effect::{BodyPlace, CallReply, HashTurn, PlaceFrom, StreamReply},
     event::{Claimed, Failure, Outcome},
     keys::{BodyId, CallId, Now, OpId, StreamKey},
+    parts::Plan,
     record::{FoundUpload, Object, StoredUpload, Transition, UploadSpec},
 };
 
@@ -48,6 +50,7 @@ pub(super) struct Rig {
     pub ahead: usize,
     spool: BTreeMap<(u32, u64), Vec<u8>>,
     pub redis: redis::Redis,
+    pub s3: s3::S3,
     /// Reading an upload takes its time; else it is done at once.
     pub holds_loads: bool,
     /// What the metadata says of uploads whose store went back in time.
@@ -68,11 +71,18 @@ pub(super) struct InLine {
 pub(super) fn config() -> ShardConfig {
     ShardConfig {
         objects: Objects::Files,
+        plan: Plan {
+            part_bytes_base: 50,
+            part_bytes_max: 100,
+            single_put_bytes: 100,
+            equal_part_bytes: None,
+        },
         spool: Spool::Disk,
         crc: true,
         discards_whole: false,
         max_chunk_bytes: 100,
         max_upload_bytes: 10_000,
+        chunk_bytes_usual: 4096,
         budget_bytes: 400,
         hold_bytes: 50,
         uploads_max: 8,
@@ -130,6 +140,7 @@ impl Rig {
             ahead: 0,
             spool: BTreeMap::new(),
             redis: redis::Redis::default(),
+            s3: s3::S3::default(),
             holds_loads: false,
             lost_ends: BTreeMap::new(),
             next: 0,
@@ -215,7 +226,10 @@ impl Rig {
     /// Does one effect, and tells its end.
     pub(super) fn finish(&mut self, effect: Effect) {
         if self.redis.lacks(&effect) {
-            return self.fail(&effect, Failure::Gone);
+            let Effect::Place { from: PlaceFrom::Redis { number, attempt }, .. } = effect else {
+                unreachable!("it copies from Redis")
+            };
+            return self.fail(&effect, Failure::Gone { number, attempt });
         }
         let (op, outcome) = self.perform(effect);
         self.event(Event::Done { op, result: Ok(outcome) });
@@ -267,6 +281,9 @@ impl Rig {
 
     fn perform(&mut self, effect: Effect) -> (OpId, Outcome) {
         let op = effect.op().expect("it has an end");
+        if let Some(outcome) = self.ask_store(&effect) {
+            return (op, outcome);
+        }
         match effect {
             Effect::Record { upload_id, first_rev, wall_ms, steps, .. } => {
                 self.store(upload_id, first_rev, wall_ms, &steps);
@@ -300,6 +317,9 @@ impl Rig {
                 assert_eq!(data.len() as u64, bytes);
                 self.write(upload_id, offset, &data);
             }
+            Effect::Hash { upload_id, state, slices: Some(slices), .. } => {
+                return (op, self.hash_slices(upload_id, state, &slices));
+            }
             Effect::Hash { upload_id, mut state, bytes, .. } => {
                 let from = state.bytes_hashed() as usize;
                 state.update(&self.partials[&upload_id][from..from + bytes as usize]);
@@ -308,7 +328,7 @@ impl Rig {
             Effect::Seal { record, size_bytes, .. } => {
                 let mut partial = self.partials.remove(&record.upload_id).unwrap_or_default();
                 partial.resize(size_bytes as usize, 0);
-                let object = Object { size_bytes, crc64nvme: None, sha256: None };
+                let object = Object { size_bytes, crc64nvme: None, sha256: None, stored: None };
                 self.objects.entry(record.upload_id).or_insert((partial, object));
             }
             Effect::Finish { record, object, .. } => {
@@ -327,10 +347,7 @@ impl Rig {
         for (rev, step) in (first_rev..).zip(steps) {
             match step {
                 Transition::Create(record) => {
-                    let record = (**record).clone();
-                    let chunks = BTreeMap::new();
-                    let stored = StoredUpload { record, chunks, hash_state: None, rev };
-                    self.stored.insert(upload_id, stored);
+                    self.stored.insert(upload_id, StoredUpload::new((**record).clone(), rev));
                 }
                 step => {
                     let stored = self.stored.get_mut(&upload_id).unwrap();

@@ -204,11 +204,13 @@ impl Client {
             | Reason::UploadUnknown
             | Reason::Loading
             | Reason::ChunkConflict
-            | Reason::ChunkSealed
             | Reason::LastConflict
             | Reason::FieldInvalid => {
                 self.phase = Phase::Finish(Next::Status);
             }
+            // Of another attempt at the chunk some was stored, and the rest was lost.
+            Reason::ChunkSealed if !self.honest => self.phase = Phase::Finish(Next::Abort),
+            Reason::ChunkSealed => self.phase = Phase::Finish(Next::Status),
             _ => panic!("client {} can't send chunk {number}: {refusal}", self.id),
         }
     }

@@ -60,6 +60,7 @@ impl World {
         for key in keys {
             let action = self.queue.remove(&key).expect("it was there");
             let Action::End { effect, fate, .. } = action else { continue };
+            self.ask_late(life, &effect);
             let is_body = matches!(effect, Effect::CloseBody { .. } | Effect::DropBody { .. });
             let happened = self.rng.percent(40);
             let partly = matches!(effect, Effect::Place { .. });

@@ -29,7 +29,7 @@ pub(crate) fn make(world: &mut World, id: usize, honest: bool) -> (UploadSpec, V
         })
         .collect();
     let bytes = chunks.concat();
-    let files = world.plan.config.objects == Objects::Files;
+    let files = world.plan.config.objects != Objects::Discard;
     let declared = files && world.rng.percent(40);
     let mut sha256 = declared.then(|| sum(&bytes));
     if let (Some(sum), true) = (&mut sha256, world.rng.percent(10)) {

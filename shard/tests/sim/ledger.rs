@@ -124,12 +124,17 @@ impl Ledger {
         }
     }
 
-    /// The bytes of all chunks in the store, in order.
+    /// The bytes of all chunks in the store, in order, and of those that must come again.
     pub(crate) fn bytes(&self, stored: &StoredUpload) -> Vec<u8> {
+        let chunks = stored.chunks.iter();
+        let there = chunks.map(|(&number, chunk)| (number, (chunk.crc64nvme, chunk.bytes)));
+        let lost = stored.lost.iter();
+        let lost = lost.map(|(&number, chunk)| (number, (chunk.crc64nvme, chunk.bytes)));
+        let all: BTreeMap<u32, Sum> = there.chain(lost).collect();
         let mut bytes = Vec::new();
-        for (&number, chunk) in &stored.chunks {
+        for (number, sum) in all {
             let sent = &self.sent[&(stored.record.upload_id, number)];
-            bytes.extend_from_slice(&sent[&(chunk.crc64nvme, chunk.bytes)].data);
+            bytes.extend_from_slice(&sent[&sum].data);
         }
         bytes
     }

@@ -127,7 +127,7 @@ impl Client {
         let total_chunks = total.map(|total| ChunkCount::new(total as i32).unwrap());
         let wait_until_ms = world.now.mono_ms + world.rng.between(0, 2_000);
         let tenant = self.spec.tenant.clone();
-        let files = world.plan.config.objects == Objects::Files;
+        let files = world.plan.config.objects != Objects::Discard;
         let late = files && self.honest && world.rng.percent(20);
         let sha256 = if late { Some(crate::file::sum(&self.chunks.concat())) } else { None };
         let sha256 = sha256.filter(|_| self.spec.sha256.is_none());

@@ -7,7 +7,7 @@ use sluice_shard::{
     effect::{BodyPlace, CallReply, PlaceFrom, StreamReply},
     event::{Failure, Outcome},
     keys::{BodyId, CallId, StreamKey},
-    record::{State, StoredUpload},
+    record::{Object, State, StoredUpload},
 };
 
 use crate::{
@@ -101,6 +101,7 @@ impl World {
                 if *of == life && *from == PlaceFrom::Memory(body))
         };
         assert!(!self.queue.values().any(reads), "a copy still reads what is freed");
+        self.assert_no_slice(life, PlaceFrom::Memory(body), None);
         let node = self.node(life).expect("it is alive");
         let freed = node.bodies.remove(&body).expect("it is held");
         assert_eq!(freed.place, BodyPlace::Memory);
@@ -155,7 +156,10 @@ impl World {
         let usual_ms = match &effect {
             Effect::Record { .. } => pace.record_ms,
             Effect::CloseBody { .. } | Effect::DropBody { .. } => pace.body_ms,
-            Effect::Place { .. } | Effect::Hash { .. } => pace.copy_ms,
+            Effect::Place { .. }
+            | Effect::Hash { .. }
+            | Effect::SendPart { .. }
+            | Effect::PutObject { .. } => pace.copy_ms,
             _ => pace.other_ms,
         };
         let longest_ms = if self.rng.percent(weather.slow) { 5_000 } else { usual_ms };
@@ -187,6 +191,7 @@ impl World {
         let Some(op) = op else { return };
         let result = match performed {
             result if fate == Fate::Happens => result,
+            Err(gone @ Failure::Gone { .. }) => Err(gone),
             _ => Err(self.rng.pick(&[Failure::Full, Failure::Unavailable])),
         };
         self.apply(life, Event::Done { op, result });
@@ -227,16 +232,29 @@ impl World {
             }
             Effect::Finish { record, object, .. } => {
                 let stored = &self.stores.uploads[&record.upload_id];
-                assert_eq!(object, self.stores.object(stored), "the object is its chunks");
+                let made = Object { stored: None, ..object.clone() };
+                assert_eq!(made, self.stores.object(stored), "the object is its chunks");
                 self.assert_object(stored);
                 self.metadata.finish(&record, &object);
             }
             Effect::Release { record, .. } => self.metadata.release(record.upload_id),
-            Effect::Hash { upload_id, mut state, bytes, .. } => {
+            Effect::Hash { upload_id, mut state, bytes, slices, .. } => {
                 let from = state.bytes_hashed();
-                state.update(self.disk.read(upload_id, from..from + bytes));
+                match slices {
+                    None => state.update(self.disk.read(upload_id, from..from + bytes)),
+                    Some(slices) => {
+                        let data = self.read_slices(life, upload_id, &slices)?;
+                        assert_eq!(data.len() as u64, bytes);
+                        state.update(&data);
+                    }
+                }
                 return Ok(Outcome::Hashed(state));
             }
+            effect @ (Effect::BeginMultipart { .. }
+            | Effect::SendPart { .. }
+            | Effect::PutObject { .. }
+            | Effect::CompleteMultipart { .. }
+            | Effect::Unstore { .. }) => return self.ask_store(life, &effect),
             Effect::Seal { record, size_bytes, .. } => {
                 self.disk.seal(record.upload_id, size_bytes);
             }
@@ -257,6 +275,10 @@ impl World {
         if self.plan.config.objects == Objects::Files {
             let bytes = self.stores.ledger.bytes(stored);
             assert_eq!(self.disk.objects[&stored.record.upload_id], bytes, "its chunks' bytes");
+        }
+        if self.plan.config.objects == Objects::S3 {
+            let bytes = self.stores.ledger.bytes(stored);
+            assert!(self.s3.objects[&stored.record.upload_id].data == bytes, "its chunks' bytes");
         }
     }
 
@@ -302,7 +324,7 @@ impl World {
             PlaceFrom::Spool(extent) => self.disk.read_extent(upload.store(), extent).to_vec(),
             PlaceFrom::Redis { number, attempt } => {
                 let body = self.redis.read((upload, number, attempt), bytes);
-                body.ok_or(Failure::Gone)?.to_vec()
+                body.ok_or(Failure::Gone { number, attempt })?.to_vec()
             }
             PlaceFrom::Memory(body) => {
                 let node = self.nodes.iter().find(|node| node.life == life);

@@ -54,7 +54,11 @@ impl Weather {
 
 impl Plan {
     pub(crate) fn of(rng: &mut Rng) -> Self {
-        let objects = if rng.percent(12) { Objects::Discard } else { Objects::Files };
+        let objects = match rng.below(100) {
+            0..12 => Objects::Discard,
+            12..50 => Objects::S3,
+            _ => Objects::Files,
+        };
         let spool = match rng.below(100) {
             0..25 => Spool::Memory,
             25..60 => Spool::Redis,
@@ -69,14 +73,21 @@ impl Plan {
             Spool::Disk | Spool::Memory => max_chunk_bytes,
         };
         let segment_bytes = 4096 * rng.between(1, 4);
-        let config = ShardConfig {
+        let mut config = ShardConfig {
             objects,
             spool,
+            plan: sluice_shard::parts::Plan {
+                part_bytes_base: rng.between(1, 120),
+                part_bytes_max: 120,
+                single_put_bytes: rng.pick(&[0, 50, 200, 500]),
+                equal_part_bytes: rng.percent(30).then(|| rng.between(1, 120)),
+            },
             // What is recorded is known by its sums.
-            crc: objects == Objects::Files || spool == Spool::Redis || rng.percent(50),
+            crc: objects != Objects::Discard || spool == Spool::Redis || rng.percent(50),
             discards_whole,
             max_chunk_bytes,
             max_upload_bytes: 10_000,
+            chunk_bytes_usual: 20,
             budget_bytes: charge_bytes_max * rng.pick(&[2, 2, 3, 5, 20]),
             hold_bytes,
             uploads_max: 64,
@@ -97,6 +108,17 @@ impl Plan {
             hash_step_bytes: rng.between(1, 200),
             hash_record_bytes: rng.between(1, 400),
         };
+        // What is kept free for one upload has to fit.
+        let hold_bytes = config.plan.part_bytes_max.max(config.plan.single_put_bytes);
+        config.chunk_bytes_usual = hold_bytes.div_ceil(CHUNKS_MOST);
+        let kept_bytes = config.kept_bytes();
+        let rooms = rng.pick(&[1, 1, 2, 5]);
+        match config.spool {
+            _ if kept_bytes == 0 => {}
+            Spool::Memory => config.budget_bytes = 2 * kept_bytes * rooms,
+            Spool::Redis => config.spool_bytes_max = 2 * kept_bytes * rooms,
+            Spool::Disk => config.spool_bytes_max = kept_bytes + segment_bytes * rooms,
+        }
         let stormy = Weather {
             fail: rng.pick(&[0, 2, 10, 30]),
             lose: rng.pick(&[0, 2, 10, 30]),
@@ -122,8 +144,11 @@ impl Plan {
 
     /// Whether acked chunks survive a crash.
     pub(crate) fn survives(&self) -> bool {
-        self.config.spool != Spool::Memory && self.config.objects == Objects::Files
+        self.config.spool != Spool::Memory && self.config.objects != Objects::Discard
     }
 }
+
+/// No upload has more chunks, about.
+const CHUNKS_MOST: u64 = 25;
 
 const PACES_MS: [u64; 4] = [2, 30, 30, 300];

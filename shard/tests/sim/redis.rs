@@ -38,6 +38,11 @@ impl Redis {
         self.bodies.entry(key).or_default().extend_from_slice(data);
     }
 
+    /// What is there of a body.
+    pub(crate) fn any(&self, key: Key) -> Option<&[u8]> {
+        self.bodies.get(&key).map(Vec::as_slice)
+    }
+
     /// A body, if all of it is there.
     pub(crate) fn read(&self, key: Key, bytes: u64) -> Option<&[u8]> {
         let body = self.bodies.get(&key).map(Vec::as_slice);
@@ -61,7 +66,7 @@ impl Redis {
 impl World {
     pub(crate) fn begin_in_redis(&mut self, life: u64, key: Key) {
         self.redis.begin(key);
-        let most_bytes = self.plan.config.spool_bytes_max;
+        let most_bytes = self.room_bytes();
         let node = self.node(life).expect("it is alive");
         assert!(node.admits, "{key:?} begins while Redis is full");
         assert!(node.shard.stats().spool_used_bytes <= most_bytes, "more than may be there");
@@ -77,6 +82,10 @@ impl World {
                 if *of == life && *upload_id == upload && *other == from)
         };
         assert!(!self.queue.values().any(reads), "a copy still reads {key:?}");
+        // A lost body is freed while others may find out that it is lost.
+        if self.redis.any(key).is_some() {
+            self.assert_no_slice(life, from, Some(upload));
+        }
     }
 
     fn is_recorded(&self, (upload, number, attempt): Key) -> bool {

@@ -78,6 +78,7 @@ impl World {
         assert!(self.disk.partials.is_empty(), "partial objects are left");
         assert!(self.disk.segments.is_empty(), "segments are left");
         self.redis.assert_empty();
+        self.s3.assert_empty();
         assert!(self.stores.uploads.is_empty(), "all are forgotten in time");
         for upload_id in self.metadata.initiated.keys() {
             let completed = self.metadata.completed.get(upload_id).copied().unwrap_or_default();
@@ -85,7 +86,7 @@ impl World {
             assert_eq!(completed + failed, 1, "{upload_id} has one end");
             assert_eq!(self.metadata.initiated[upload_id], 1);
         }
-        for upload_id in self.disk.objects.keys() {
+        for upload_id in self.disk.objects.keys().chain(self.s3.uploads()) {
             assert!(self.metadata.completed.contains_key(upload_id), "an object without a node");
         }
         for store in 0..self.plan.stores {

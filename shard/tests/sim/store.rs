@@ -7,12 +7,12 @@ use sluice_proto::{
     error::Reason,
     ids::UploadId,
 };
-use sluice_shard::config::Spool;
 use sluice_shard::record::{
     ChunkPlace, EndError, Object, State, StoredUpload, Transition, UploadRecord,
 };
+use sluice_shard::{config::Spool, parts::Plan};
 
-use crate::{disk::Disk, ledger::Ledger, metadata::Metadata, redis::Redis};
+use crate::{disk::Disk, ledger::Ledger, metadata::Metadata, parts, redis::Redis};
 
 /// Not ended, or not swept yet.
 pub(crate) fn is_open(record: &UploadRecord) -> bool {
@@ -28,6 +28,8 @@ pub(crate) struct Stores {
     pub kept_ms: u64,
     /// Where chunks wait.
     pub spool: Spool,
+    /// How objects are cut, if they are.
+    pub plan: Plan,
     /// Whether objects are dropped: their chunks are recorded nowhere.
     pub discards: bool,
     /// Whether chunks are summed.
@@ -56,12 +58,12 @@ impl Stores {
             match step {
                 Transition::Create(record) => {
                     assert!(!self.ended.contains_key(&upload_id), "an ended upload comes back");
-                    let (record, chunks) = ((**record).clone(), BTreeMap::new());
-                    let stored = StoredUpload { record, chunks, hash_state: None, rev };
+                    let stored = StoredUpload::new((**record).clone(), rev);
                     self.uploads.insert(upload_id, stored);
                 }
                 step => {
                     self.judge((disk, redis, metadata), upload_id, step);
+                    parts::judge(&self.uploads[&upload_id], self.plan, step);
                     let stored = self.uploads.get_mut(&upload_id).unwrap();
                     stored.apply(step, wall_ms);
                     if stored.record.state.ended() {
@@ -113,7 +115,9 @@ impl Stores {
                 assert!(total_chunks.is_none_or(|fixed| total.is_none_or(|total| total == fixed)));
                 self.ledger.recorded(upload_id, *number, stored.chunks.get(number), chunk);
             }
-            Transition::LoseChunk { number } => self.judge_loss(redis, stored, *number),
+            Transition::LoseChunk { number } | Transition::BindChunk { number } => {
+                self.judge_loss(redis, stored, *number)
+            }
             Transition::PlaceChunk { number, attempt } => {
                 assert_eq!(stored.chunks[number].attempt, *attempt);
                 assert!(record.state <= State::Completing);
@@ -163,6 +167,9 @@ impl Stores {
                 assert!(!disk.partials.contains_key(&upload_id), "swept");
                 assert_eq!(metadata.is_claimed(&upload_id), record.state == State::Completed);
             }
+            Transition::BeginMultipart { .. }
+            | Transition::PlanPart { .. }
+            | Transition::StorePart { .. } => {}
             Transition::Create(_) => unreachable!("not a step of it"),
         }
     }
@@ -194,7 +201,6 @@ impl Stores {
 
     /// What an upload that is COMPLETING has to become.
     pub(crate) fn object(&self, stored: &StoredUpload) -> Object {
-        assert_eq!(stored.record.state, State::Completing, "durable before it is finished");
         if self.discards {
             return stored.record.object.clone().expect("recorded with COMPLETING");
         }
@@ -203,6 +209,7 @@ impl Stores {
             size_bytes: bytes.len() as u64,
             crc64nvme: Some(Crc64Nvme::of(&bytes)),
             sha256: stored.record.spec.hash.then(|| Sha256State::of(&bytes)),
+            stored: None,
         }
     }
 
@@ -221,6 +228,10 @@ impl Stores {
 
 /// Without a promise no place is known behind a hole, so no restart may find any there.
 fn assert_places_known(stored: &StoredUpload) {
+    // What was sent of a chunk that was lost comes again as it was.
+    if stored.record.schedule.is_some() {
+        return;
+    }
     let promised = stored.record.spec.chunk_size_bytes.is_some();
     let mut in_order = stored.chunks.iter().zip(0..);
     let Some(((&behind, _), _)) = in_order.find(|((number, _), next)| *number != next) else {

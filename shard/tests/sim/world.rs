@@ -8,7 +8,7 @@ use sluice_proto::{
 };
 use sluice_shard::{
     Effect, Event, Shard, ShardConfig,
-    config::Objects,
+    config::{Objects, Spool},
     effect::{CallReply, StreamReply},
     keys::{BodyId, CallId, Now, StreamKey},
 };
@@ -23,6 +23,7 @@ use crate::{
     plan::{Plan, Weather},
     redis::{Key, Redis},
     rng::Rng,
+    s3::{Request, S3},
     store::Stores,
     trace::Trace,
 };
@@ -49,6 +50,8 @@ pub(crate) enum Action {
     Leave { life: u64, body: BodyId },
     /// What a process that is gone had sent to Redis comes there.
     LateWrite { key: Key, data: Vec<u8> },
+    /// What a process that is gone had asked of the object store comes there.
+    LateRequest { request: Request },
     /// A client does something.
     Wake { client: usize },
     /// A store was read.
@@ -80,6 +83,9 @@ pub(crate) struct Owed {
     pub is_last: bool,
 }
 
+/// Cores that a world has at most, rounded to what 1, 2 and 3 divide.
+const SHARDS_MOST: usize = 6;
+
 pub(crate) struct World {
     pub rng: Rng,
     pub trace: Trace,
@@ -91,6 +97,7 @@ pub(crate) struct World {
     pub metadata: Metadata,
     pub disk: Disk,
     pub redis: Redis,
+    pub s3: S3,
     pub clients: Vec<Option<Client>>,
     pub inboxes: Vec<VecDeque<Answer>>,
     pub streams: BTreeMap<StreamKey, Owed>,
@@ -118,11 +125,13 @@ impl World {
                 kept_ms: plan.kept_ms,
                 spool: plan.config.spool,
                 discards: plan.config.objects == Objects::Discard,
+                plan: plan.config.plan,
                 summed: plan.config.crc,
             },
             metadata: Metadata::default(),
             disk: Disk::default(),
             redis: Redis::default(),
+            s3: S3::default(),
             clients: Vec::new(),
             inboxes: Vec::new(),
             streams: BTreeMap::new(),
@@ -159,7 +168,13 @@ impl World {
         self.lives += 1;
         let life = self.lives;
         let attempt_base = life as u32 * 1_000;
-        let shard = Shard::new(ShardConfig { attempt_base, ..self.plan.config.clone() });
+        // The room in Redis is shared out: on fewer cores each has more.
+        let spool_bytes_max = match self.plan.config.spool {
+            Spool::Redis => self.room_bytes(),
+            Spool::Memory | Spool::Disk => self.plan.config.spool_bytes_max,
+        };
+        let config = self.plan.config.clone();
+        let shard = Shard::new(ShardConfig { attempt_base, spool_bytes_max, ..config });
         let node = Node {
             life,
             shard,
@@ -178,6 +193,11 @@ impl World {
                 self.after(0, 300, Action::Load { life, store: StoreId(store) });
             }
         }
+    }
+
+    /// What a shard may have in Redis, bytes.
+    pub(crate) fn room_bytes(&self) -> u64 {
+        self.plan.config.spool_bytes_max * (SHARDS_MOST / self.plan.shards) as u64
     }
 
     fn index_of(&self, store: u16) -> usize {
@@ -249,6 +269,7 @@ impl World {
             Action::Hashed { life, body } => self.hashed(life, body),
             Action::Leave { life, body } => self.leave(life, body),
             Action::LateWrite { key, data } => self.write_late(key, &data),
+            Action::LateRequest { request } => self.take_late(request),
             Action::Wake { client } => self.wake(client),
             Action::Load { life, store } => self.load(life, store),
             Action::Kill { life } => self.kill(life),

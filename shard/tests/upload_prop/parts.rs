@@ -3,12 +3,16 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use proptest::prelude::*;
-use sluice_shard::parts::{PART_BYTES_MAX, PART_BYTES_MIN, PARTS_MAX, Plan, Schedule};
+use sluice_shard::parts::{
+    PART_BYTES_BASE, PART_BYTES_MAX, PART_BYTES_MIN, PARTS_MAX, Plan, Schedule,
+};
 
 const MIB: u64 = 1 << 20;
 
 fn plans() -> impl Strategy<Value = Plan> {
     (0u64..=64, prop::option::of(5u64..=128)).prop_map(|(single_mib, equal_mib)| Plan {
+        part_bytes_base: PART_BYTES_BASE,
+        part_bytes_max: PART_BYTES_MAX,
         single_put_bytes: single_mib * MIB,
         equal_part_bytes: equal_mib.map(|mib| mib * MIB),
     })

@@ -15,6 +15,7 @@ use sluice_shard::{
     effect::{BodyPlace, CallReply, PlaceFrom, StreamReply},
     event::{ChunkOpen, Claimed, Initiate, Outcome},
     keys::{BodyId, CallId, Now, OpId, StreamKey},
+    parts::Plan,
     record::{Extent, State, StoredUpload, Transition, UploadSpec},
 };
 
@@ -43,11 +44,18 @@ pub(crate) struct Service {
 fn config(spool: Spool, attempt_base: u32) -> ShardConfig {
     ShardConfig {
         objects: Objects::Files,
+        plan: Plan {
+            part_bytes_base: 1 << 20,
+            part_bytes_max: 1 << 20,
+            single_put_bytes: 0,
+            equal_part_bytes: None,
+        },
         spool,
         crc: true,
         discards_whole: false,
         max_chunk_bytes: CHUNK_BYTES_MAX,
         max_upload_bytes: 10_000,
+        chunk_bytes_usual: 4096,
         budget_bytes: 4 * CHUNK_BYTES_MAX,
         hold_bytes: CHUNK_BYTES_MAX,
         uploads_max: 4,
@@ -279,6 +287,7 @@ impl Service {
                 op
             }
             Effect::Finish { op, .. } | Effect::Release { op, .. } => op,
+            other => unreachable!("{other:?} asks an object store"),
         };
         Some((op, Outcome::Done))
     }
@@ -292,8 +301,7 @@ impl Service {
         for step in steps {
             match step {
                 Transition::Create(record) => {
-                    let (record, chunks) = (*record, BTreeMap::new());
-                    self.stored = Some(StoredUpload { record, chunks, hash_state: None, rev: 1 });
+                    self.stored = Some(StoredUpload::new(*record, 1));
                 }
                 step => self.stored.as_mut().expect("it was made").apply(&step, wall_ms),
             }
