@@ -107,6 +107,8 @@ reasons! {
     MissingChunks "MISSING_CHUNKS" => FailedPrecondition,
     /// The object isn't what was declared.
     ObjectMismatch "OBJECT_MISMATCH" => FailedPrecondition,
+    /// The object store doesn't take it, now or later.
+    StoreRefused "STORE_REFUSED" => FailedPrecondition,
     /// The server's layers can't give this `ack_level`.
     AckUnavailable "ACK_UNAVAILABLE" => FailedPrecondition,
     /// The `node_id` is taken.

@@ -12,7 +12,8 @@ use crate::config::raw::RawConfig;
 use crate::config::{Config, Limits, Redis};
 use crate::config::{format_cpus, parse_cpus};
 use crate::placement::STORES_DEFAULT;
-use sluice_io::redis::{ClientFiles, RedisUrl, Tls, TlsError, TlsFile, TlsFiles};
+use sluice_io::redis::RedisUrl;
+use sluice_io::tls::{ClientFiles, Tls, TlsError, TlsFile, TlsFiles};
 use sluice_proto::units::{format_size, parse_duration, parse_size};
 
 const MEMORY_LIMIT_DEFAULT: u64 = 4 << 30;
@@ -43,6 +44,7 @@ impl TryFrom<(RawConfig, &Machine)> for Config {
             shard_port_base: read
                 .value("shard_port_base", "0", "a port, or 0", |text| text.parse().ok())?,
             redis: read.redis(layers)?,
+            s3: read.s3(layers.objects)?,
             layers,
             limits,
             sha256: read.value("integrity.sha256", "on", "on or off", switch)?,
@@ -112,8 +114,13 @@ impl Reader<'_> {
         if durability == Durability::Power && spool == Spool::Memory {
             return Err(self.contradiction("durability", "spool is memory, which survives nothing"));
         }
+        let coordination = self.layer("local")?;
+        if objects == Objects::S3 && coordination == Coordination::Redis {
+            let reason = "objects is s3, of whose parts this build keeps no record in Redis yet";
+            return Err(self.contradiction("coordination", reason));
+        }
         Ok(Layers {
-            coordination: self.layer("local")?,
+            coordination,
             spool,
             objects,
             events: self.layer("off")?,
@@ -143,7 +150,7 @@ impl Reader<'_> {
     fn refuse_unread_sections(&self, layers: Layers) -> Result<(), ConfigError> {
         let sections = [
             ("redis.", layers.use_redis(), "neither coordination nor spool is redis"),
-            ("s3.", false, "objects is not s3"),
+            ("s3.", layers.objects == Objects::S3, "objects is not s3"),
             ("kafka.", false, "events is not kafka"),
             ("mysql.", false, "metadata is not mysql"),
         ];
@@ -343,5 +350,6 @@ fn lifetime(text: &str) -> Option<Duration> {
     parse_duration(text).filter(|time| !time.is_zero() && *time <= longest)
 }
 
+mod s3;
 #[cfg(test)]
 mod tests;

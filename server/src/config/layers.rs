@@ -57,11 +57,13 @@ layer! {
 
 layer! {
     /// Where objects land.
-    Objects "objects" ["s3"]
+    Objects "objects" []
     /// Nowhere: bytes are checked and dropped. For measuring the intake.
     Discard "discard",
     /// In files below the data directory.
     Fs "fs",
+    /// In an S3 store.
+    S3 "s3",
 }
 
 layer! {

@@ -11,6 +11,7 @@ mod memory;
 mod print;
 mod raw;
 mod redis;
+mod s3;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub use machine::{Machine, cgroup_memory_bytes};
 pub use memory::{MemoryDemand, MemorySplit};
 pub use raw::{FILE_DEFAULT, Origin, RawConfig, Setting, variable_of};
 pub use redis::Redis;
+pub use s3::S3;
 
 /// All settings of a server, defaults filled in and checked against each other.
 #[derive(Debug, Clone)]
@@ -46,6 +48,8 @@ pub struct Config {
     pub layers: Layers,
     /// How Redis is reached; `None` where no layer uses it.
     pub redis: Option<Redis>,
+    /// How the object store is reached, and how objects are stored; `None` without one.
+    pub s3: Option<S3>,
     /// What a client can run into.
     pub limits: Limits,
     /// Whether the SHA-256 of every whole is computed; a declared one always is.

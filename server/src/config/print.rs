@@ -5,18 +5,17 @@ use std::fmt::Write as _;
 use sluice_proto::units::{format_duration, format_size_exact};
 
 use crate::config::format_cpus;
-use crate::config::{Config, Layer as _};
+use crate::config::{Config, Layer as _, S3};
 
 fn on_or_off(value: bool) -> String {
     if value { "on" } else { "off" }.to_owned()
 }
 
 impl Config {
-    /// Every setting in effect and its value, in the order of the file. No secret is among them:
-    /// the layers that need one aren't built yet.
+    /// Every setting in effect and its value, in the order of the file. No secret is among them.
     pub fn settings(&self) -> Vec<(&'static str, String)> {
         let Self { layers, limits, .. } = self;
-        vec![
+        let mut settings = vec![
             ("listen", self.listen.to_string()),
             ("admin_listen", self.admin_listen.to_string()),
             ("data_dir", self.data_dir.display().to_string()),
@@ -44,7 +43,38 @@ impl Config {
             ),
             ("limits.upload_lifetime", format_duration(limits.upload_lifetime)),
             ("limits.spool_limit_bytes", format_size_exact(limits.spool_limit_bytes)),
-        ]
+        ];
+        if let Some(s3) = &self.s3 {
+            settings.extend(self.s3_settings(s3));
+        }
+        settings
+    }
+
+    fn s3_settings(&self, s3: &S3) -> Vec<(&'static str, String)> {
+        // Those without a default are as they were written.
+        let written = |key| self.raw.get(key).map(|setting| (key, setting.text.clone()));
+        let mut settings = Vec::new();
+        settings.extend(written("s3.endpoint"));
+        settings.extend([
+            ("s3.bucket", s3.bucket.clone()),
+            ("s3.region", s3.region.clone()),
+            ("s3.credentials", s3.credentials_name().into()),
+        ]);
+        settings.extend(written("s3.profile"));
+        settings.push(("s3.path_style", on_or_off(s3.is_path_style)));
+        settings.extend(written("s3.ca_file"));
+        settings.extend([
+            ("s3.timeout", format_duration(s3.timeout)),
+            ("s3.stall", format_duration(s3.stall)),
+            ("s3.connections_max", s3.connections_max.to_string()),
+            ("s3.parts_in_flight", s3.parts_in_flight.to_string()),
+            ("s3.single_put_bytes", format_size_exact(s3.single_put_bytes)),
+            ("s3.denied", format_duration(s3.denied)),
+        ]);
+        let optional =
+            ["s3.storage_class", "s3.sse", "s3.sse_kms_key_id", "s3.tags", "s3.cache_control"];
+        settings.extend(optional.into_iter().filter_map(written));
+        settings
     }
 
     /// The settings as TOML; with `origins` a comment behind each says where it was set.

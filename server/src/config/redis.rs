@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use sluice_io::redis::{RedisUrl, Settings, Tls};
+use sluice_io::{
+    redis::{RedisUrl, Settings},
+    tls::Tls,
+};
 
 /// How Redis is reached.
 #[derive(Debug, Clone)]

@@ -7,6 +7,7 @@ mod memory;
 mod redis;
 mod report;
 mod ring;
+mod s3;
 mod storage;
 
 use crate::config::Config;
@@ -69,6 +70,7 @@ impl Check {
 pub fn run(config: &Config) -> Vec<Check> {
     let mut checks = of_machine(config);
     checks.extend(redis::checks(config));
+    checks.extend(s3::checks(config));
     checks
 }
 

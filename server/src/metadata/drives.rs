@@ -14,6 +14,9 @@ use super::{
     parsed,
 };
 
+/// Of drive `default`, while no object store was ever set.
+const BUCKET_ON_DISK: &str = "objects";
+
 /// A full drive stays so for a while: nodes aren't deleted, but uploads end.
 const QUOTA_RETRY_MS: u64 = 30_000;
 
@@ -65,6 +68,26 @@ pub fn create_drive(
         ":create_ms": asked.create_ms as i64,
     })?;
     Ok(Ok(asked))
+}
+
+/// Has drive `default` lie in a bucket of an object store. Where it has nodes in another one, nothing is
+/// changed: that one.
+///
+/// # Errors
+/// What the database says: then nothing was changed.
+pub fn place_default(conn: &Connection, bucket: &str) -> rusqlite::Result<Result<(), String>> {
+    let known = get_drive(conn, DriveId::DEFAULT)?.map(|drive| drive.bucket).unwrap_or_default();
+    if known == bucket {
+        return Ok(Ok(()));
+    }
+    let select = "SELECT 1 FROM nodes WHERE drive_id = ?1 LIMIT 1";
+    let has_nodes = conn.prepare_cached(select)?.exists([DriveId::DEFAULT])?;
+    if has_nodes && known != BUCKET_ON_DISK {
+        return Ok(Err(known));
+    }
+    conn.prepare_cached("UPDATE drives SET bucket = ?2 WHERE drive_id = ?1")?
+        .execute([DriveId::DEFAULT, bucket])?;
+    Ok(Ok(()))
 }
 
 /// One drive, if it is there.

@@ -15,7 +15,9 @@ mod tests;
 use rusqlite::{Connection, params};
 
 pub use claims::{claim, lost_end, orphans, release, release_orphan};
-pub use drives::{Drive, check_drive, create_drive, get_drive, list_drives, unknown_drive};
+pub use drives::{
+    Drive, check_drive, create_drive, get_drive, list_drives, place_default, unknown_drive,
+};
 pub use nodes::{Node, NodeFilter, finish, get_node, list_nodes};
 pub use page::{Page, PageLimit};
 

@@ -7,7 +7,7 @@ use sluice_proto::{
     error::{Reason, Refusal},
     ids::{DriveId, NodeId, UploadId},
 };
-use sluice_shard::record::{Object, UploadRecord};
+use sluice_shard::record::{Object, StoredAs, UploadRecord};
 
 use super::{
     drives,
@@ -40,7 +40,7 @@ pub struct Node {
 }
 
 const COLUMNS: &str = "drive_id, node_id, upload_id, filename, mime_type, metadata, create_ms,
-    update_ms, size_bytes, crc64nvme, sha256";
+    update_ms, size_bytes, crc64nvme, sha256, etag, version_id";
 
 /// One node of a drive, if the tenant may see it.
 ///
@@ -69,15 +69,8 @@ pub fn get_node(
 
 /// The object that an upload became, if it did.
 pub(super) fn made_by(conn: &Connection, upload_id: &UploadId) -> rusqlite::Result<Option<Object>> {
-    conn.prepare_cached("SELECT size_bytes, crc64nvme, sha256 FROM nodes WHERE upload_id = ?1")?
-        .query_row([upload_id.to_string()], |row| {
-            Ok(Object {
-                size_bytes: row.get::<_, i64>(0)? as u64,
-                crc64nvme: row.get::<_, Option<i64>>(1)?.map(|number| number as u64),
-                sha256: row.get(2)?,
-            })
-        })
-        .optional()
+    let select = format!("SELECT {COLUMNS} FROM nodes WHERE upload_id = ?1");
+    conn.prepare_cached(&select)?.query_row([upload_id.to_string()], made).optional()
 }
 
 /// Which nodes of a drive a list asks for.
@@ -132,13 +125,19 @@ fn node(row: &Row<'_>) -> rusqlite::Result<(Node, usize)> {
         mime_type,
         create_ms: unsigned(6)?,
         update_ms: unsigned(7)?,
-        object: Object {
-            size_bytes: unsigned(8)?,
-            crc64nvme: row.get::<_, Option<i64>>(9)?.map(|sum| sum as u64),
-            sha256: row.get(10)?,
-        },
+        object: made(row)?,
     };
     Ok((node, bytes))
+}
+
+fn made(row: &Row<'_>) -> rusqlite::Result<Object> {
+    let version_id = row.get(12)?;
+    Ok(Object {
+        size_bytes: row.get::<_, i64>(8)? as u64,
+        crc64nvme: row.get::<_, Option<i64>>(9)?.map(|sum| sum as u64),
+        sha256: row.get(10)?,
+        stored: row.get::<_, Option<String>>(11)?.map(|etag| StoredAs { etag, version_id }),
+    })
 }
 
 /// Makes the upload a node, with its event, and gives back all that it held but its request. A
@@ -159,10 +158,10 @@ pub fn finish(
         .prepare_cached(
             "INSERT INTO nodes (
             drive_id, node_id, upload_id, tenant, filename, mime_type, metadata, size_bytes,
-            crc64nvme, sha256, create_ms, update_ms
+            crc64nvme, sha256, etag, version_id, create_ms, update_ms
          ) VALUES (
             :drive_id, :node_id, :upload_id, :tenant, :filename, :mime_type, :metadata,
-            :size_bytes, :crc64nvme, :sha256, :wall_ms, :wall_ms
+            :size_bytes, :crc64nvme, :sha256, :etag, :version_id, :wall_ms, :wall_ms
          ) ON CONFLICT (upload_id) DO NOTHING",
         )?
         .execute(named_params! {
@@ -176,6 +175,8 @@ pub fn finish(
             ":size_bytes": object.size_bytes as i64,
             ":crc64nvme": object.crc64nvme.map(|sum| sum as i64),
             ":sha256": object.sha256,
+            ":etag": object.stored.as_ref().map(|stored| &stored.etag),
+            ":version_id": object.stored.as_ref().and_then(|stored| stored.version_id.as_ref()),
             ":wall_ms": wall_ms as i64,
         })?;
     let promised: Option<i64> = conn

@@ -82,4 +82,9 @@ pub(super) const MIGRATIONS: &[&str] = &[
     UPDATE nodes SET crc64nvme = crc64nvme_always;
     ALTER TABLE nodes DROP COLUMN crc64nvme_always;
 ",
+    "
+    -- As the object store knows it: objects = s3.
+    ALTER TABLE nodes ADD COLUMN etag TEXT;
+    ALTER TABLE nodes ADD COLUMN version_id TEXT;
+",
 ];

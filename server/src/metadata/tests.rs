@@ -15,7 +15,8 @@ use sluice_shard::{
 
 use super::{claim, finish, lost_end, migrations, orphans, release, release_orphan, sweep};
 
-const OBJECT: Object = Object { size_bytes: 5, crc64nvme: Some(u64::MAX), sha256: Some([1; 32]) };
+const OBJECT: Object =
+    Object { size_bytes: 5, crc64nvme: Some(u64::MAX), sha256: Some([1; 32]), stored: None };
 
 fn open() -> Connection {
     let conn = Connection::open_in_memory().unwrap();
@@ -52,6 +53,8 @@ fn upload(seed: u8) -> UploadRecord {
         object: None,
         error: None,
         cleanup_pending: false,
+        schedule: None,
+        multipart_id: None,
     }
 }
 

@@ -112,7 +112,7 @@ impl SpoolKind {
 }
 
 labels! {
-    /// What shards have done on disk and in databases.
+    /// What shards have done on disk, in databases and in object stores.
     Work {
         /// A chunk's body, from its last byte on.
         Write "write",
@@ -140,6 +140,26 @@ labels! {
         Finish "finish",
         /// A claim given back.
         Release "release",
+        /// A multipart upload begun.
+        Begin "create_multipart",
+        /// A part sent.
+        Send "upload_part",
+        /// A small object sent.
+        PutObject "put_object",
+        /// A multipart upload made an object.
+        Complete "complete_multipart",
+        /// A multipart upload given up.
+        Abort "abort_multipart",
+        /// An object removed.
+        Delete "delete_object",
+        /// An object looked at.
+        Head "head_object",
+        /// Parts of a multipart upload listed.
+        ListParts "list_parts",
+        /// Multipart uploads listed.
+        ListMultiparts "list_multiparts",
+        /// A bucket looked at, after it didn't answer.
+        HeadBucket "head_bucket",
         /// Uploads of a store listed for a client.
         List "list",
         /// Drives or nodes told to a client, or a drive made for one.
@@ -229,6 +249,16 @@ impl Work {
         match self {
             Self::Write | Self::Place | Self::Hash | Self::Seal | Self::Remove => "disk",
             Self::Put | Self::Free | Self::Sweep => "redis",
+            Self::Begin
+            | Self::Send
+            | Self::PutObject
+            | Self::Complete
+            | Self::Abort
+            | Self::Delete
+            | Self::Head
+            | Self::ListParts
+            | Self::ListMultiparts
+            | Self::HeadBucket => "s3",
             Self::Record | Self::Load | Self::List => "state",
             Self::Claim | Self::Finish | Self::Release | Self::Query => "metadata",
         }

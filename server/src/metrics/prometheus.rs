@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use sluice_proto::error::Reason;
 
 use crate::metrics::distribution::Distribution;
+use crate::metrics::gauges::ShardGauges;
 use crate::metrics::labels::{
     Active, ChunkResult, End, Level, Method, RpcCode, Stage, Work, WorkOutcome,
 };
@@ -73,9 +74,8 @@ pub fn render(shards: &[ShardSnapshot], version: &str) -> String {
     let help = "How long the oldest chunk has waited for its object.";
     text.family("queue_oldest_age_seconds", help, "gauge");
     text.sample("queue_oldest_age_seconds", &[], gauges.queue_oldest_ms as f64 / MS_PER_SECOND);
+    backends(&mut text, &total);
     if let Some(redis) = &gauges.redis {
-        let help = "Whether a backend answers.";
-        text.gauge("backend_up", help, [(&[("backend", "redis")][..], redis.is_up.into())]);
         let help = "Memory that all servers of Redis use.";
         text.gauge("redis_memory_used_bytes", help, [(&[][..], redis.used_bytes)]);
         let help = "Memory that they may use; 0: no limit.";
@@ -158,7 +158,7 @@ fn work(text: &mut Text, total: &ShardSnapshot) {
     let name = "backend_request_duration_seconds";
     text.family(
         name,
-        "How long disks and databases took; what failed is tried again.",
+        "How long disks, databases and object stores took; what failed is tried again.",
         "histogram",
     );
     for &work in Work::ALL {
@@ -173,6 +173,40 @@ fn work(text: &mut Text, total: &ShardSnapshot) {
             }
         }
     }
+}
+
+/// How backends are that this process doesn't have in itself.
+fn backends(text: &mut Text, total: &ShardSnapshot) {
+    let ShardGauges { redis, s3, .. } = &total.gauges;
+    let up = [
+        ("redis", redis.as_ref().map(|redis| redis.is_up)),
+        ("s3", s3.as_ref().map(|s3| s3.is_up)),
+    ];
+    if up.iter().any(|(_, is_up)| is_up.is_some()) {
+        text.family("backend_up", "Whether a backend answers.", "gauge");
+    }
+    for (backend, is_up) in up {
+        if let Some(is_up) = is_up {
+            text.sample("backend_up", &[("backend", backend)], u64::from(is_up));
+        }
+    }
+    let Some(s3) = s3 else { return };
+    let help = "What a backend refused and was asked of it again.";
+    text.family("backend_retries_total", help, "counter");
+    for &work in Work::ALL.iter().filter(|work| work.backend() == "s3") {
+        let labels = [("backend", work.backend()), ("op", work.as_str())];
+        text.sample("backend_retries_total", &labels, total.retries[work as usize]);
+    }
+    let none = &[][..];
+    text.gauge("s3_parts_in_flight", "Parts that are being sent.", [(none, s3.parts_in_flight)]);
+    let help = "Uploads that have not ended and have a multipart upload in the object store.";
+    text.gauge("s3_multipart_open", help, [(none, s3.multiparts_open)]);
+    let help = "Multipart uploads that were found and that nobody goes on with.";
+    text.family("s3_orphans_found_total", help, "counter");
+    text.sample("s3_orphans_found_total", &[], total.orphans_found);
+    let help = "Tries to abort a multipart upload that left it there.";
+    text.family("s3_abort_failures_total", help, "counter");
+    text.sample("s3_abort_failures_total", &[], total.abort_failures);
 }
 
 /// One figure of one shard.

@@ -6,9 +6,8 @@ use std::time::Duration;
 use sluice_proto::error::Reason;
 
 use crate::metrics::distribution::Distribution;
-use crate::metrics::labels::{
-    Active, ChunkResult, End, Level, Method, RpcCode, SpoolKind, Stage, Work, WorkOutcome,
-};
+use crate::metrics::gauges::{ShardGauges, sum};
+use crate::metrics::labels::{ChunkResult, End, Level, Method, RpcCode, Stage, Work, WorkOutcome};
 use crate::metrics::rate::Rate;
 
 const REASONS: usize = Reason::ALL.len();
@@ -23,6 +22,9 @@ pub struct ShardMetrics {
     chunks_misrouted: Cell<u64>,
     refusals: [Cell<u64>; REASONS],
     integrity_failures: [Cell<u64>; Stage::COUNT],
+    retries: [Cell<u64>; Work::COUNT],
+    abort_failures: Cell<u64>,
+    orphans_found: Cell<u64>,
     busy_us: Cell<u64>,
     recorded: RefCell<Recorded>,
 }
@@ -41,60 +43,6 @@ pub(crate) struct Recorded {
     pub stall: Distribution,
 }
 
-/// What is not counted but looked at when asked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ShardGauges {
-    /// Uploads that have not ended, by [`Active`].
-    pub uploads_active: [u64; Active::COUNT],
-    /// Streams that wait for admission.
-    pub parked_streams: u64,
-    /// Bytes inside open windows, and held from them.
-    pub window_committed_bytes: u64,
-    /// Memory granted to chunks.
-    pub memory_used_bytes: u64,
-    /// Memory that chunks may have.
-    pub memory_limit_bytes: u64,
-    /// Where the spool is.
-    pub spool_kind: SpoolKind,
-    /// Bytes in the spool.
-    pub spool_used_bytes: u64,
-    /// Bytes that still fit into it.
-    pub spool_free_bytes: u64,
-    /// Chunks that are recorded and not yet in their object.
-    pub queue_chunks: u64,
-    /// How long the oldest of them has waited.
-    pub queue_oldest_ms: u64,
-    /// How Redis is, where a layer uses it.
-    pub redis: Option<RedisGauges>,
-    /// Reads and writes that the kernel refused to do past its page cache.
-    pub direct_io_fallbacks: u64,
-    /// How often a record of an upload was met that can't be read: the process's, told by its first
-    /// shard.
-    pub damaged_records: u64,
-}
-
-/// How Redis was when a shard last looked, all its servers together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RedisGauges {
-    /// Whether every server answered.
-    pub is_up: bool,
-    /// Memory that they use.
-    pub used_bytes: u64,
-    /// Memory that they may use; 0: no limit.
-    pub limit_bytes: u64,
-}
-
-impl RedisGauges {
-    /// As two shards saw the same servers.
-    fn with(self, other: Self) -> Self {
-        Self {
-            is_up: self.is_up && other.is_up,
-            used_bytes: self.used_bytes.max(other.used_bytes),
-            limit_bytes: self.limit_bytes.max(other.limit_bytes),
-        }
-    }
-}
-
 /// All figures of one shard at one time. Plain data, to be sent to whoever renders it.
 #[derive(Debug, Clone)]
 pub struct ShardSnapshot {
@@ -107,6 +55,9 @@ pub struct ShardSnapshot {
     pub(crate) chunks_misrouted: u64,
     pub(crate) refusals: [u64; REASONS],
     pub(crate) integrity_failures: [u64; Stage::COUNT],
+    pub(crate) retries: [u64; Work::COUNT],
+    pub(crate) abort_failures: u64,
+    pub(crate) orphans_found: u64,
     pub(crate) busy_us: u64,
     pub(crate) calls_per_second: [f64; Method::COUNT],
     pub(crate) recorded: Recorded,
@@ -122,6 +73,9 @@ impl Default for ShardMetrics {
             chunks_misrouted: Cell::new(0),
             refusals: std::array::from_fn(|_| Cell::new(0)),
             integrity_failures: Default::default(),
+            retries: Default::default(),
+            abort_failures: Cell::new(0),
+            orphans_found: Cell::new(0),
             busy_us: Cell::new(0),
             recorded: RefCell::new(Recorded::new()),
         }
@@ -191,6 +145,21 @@ impl ShardMetrics {
         record_in(&mut self.recorded.borrow_mut().work[work_slot(work, outcome)], duration);
     }
 
+    /// What a backend refused is asked of it again.
+    pub fn retried(&self, work: Work) {
+        add(&self.retries[work as usize], 1);
+    }
+
+    /// A multipart upload that has to go is still there.
+    pub fn abort_failed(&self) {
+        add(&self.abort_failures, 1);
+    }
+
+    /// A multipart upload was found that nobody goes on with.
+    pub fn orphan_found(&self) {
+        add(&self.orphans_found, 1);
+    }
+
     /// An upload has ended, `duration` after it was initiated.
     pub fn upload_ended(&self, end: End, duration: Duration) {
         self.recorded.borrow_mut().upload_duration[end as usize].record_duration(duration);
@@ -218,6 +187,9 @@ impl ShardMetrics {
             chunks_misrouted: self.chunks_misrouted.get(),
             refusals: read(&self.refusals),
             integrity_failures: read(&self.integrity_failures),
+            retries: read(&self.retries),
+            abort_failures: self.abort_failures.get(),
+            orphans_found: self.orphans_found.get(),
             busy_us: self.busy_us.get(),
             calls_per_second: std::array::from_fn(|method| {
                 recorded.rates[method].per_second(now_ms)
@@ -298,6 +270,9 @@ impl ShardSnapshot {
         sum(&mut self.chunks, &other.chunks);
         sum(&mut self.refusals, &other.refusals);
         sum(&mut self.integrity_failures, &other.integrity_failures);
+        sum(&mut self.retries, &other.retries);
+        self.abort_failures += other.abort_failures;
+        self.orphans_found += other.orphans_found;
         self.connections += other.connections;
         self.received_bytes += other.received_bytes;
         self.chunks_misrouted += other.chunks_misrouted;
@@ -307,26 +282,6 @@ impl ShardSnapshot {
         }
         self.gauges.add(&other.gauges);
         self.recorded.merge(&other.recorded);
-    }
-}
-
-impl ShardGauges {
-    fn add(&mut self, other: &Self) {
-        sum(&mut self.uploads_active, &other.uploads_active);
-        self.parked_streams += other.parked_streams;
-        self.window_committed_bytes += other.window_committed_bytes;
-        self.memory_used_bytes += other.memory_used_bytes;
-        self.memory_limit_bytes += other.memory_limit_bytes;
-        self.spool_used_bytes += other.spool_used_bytes;
-        self.spool_free_bytes += other.spool_free_bytes;
-        self.queue_chunks += other.queue_chunks;
-        self.queue_oldest_ms = self.queue_oldest_ms.max(other.queue_oldest_ms);
-        self.redis = match (self.redis, other.redis) {
-            (Some(mine), Some(other)) => Some(mine.with(other)),
-            (mine, other) => mine.or(other),
-        };
-        self.direct_io_fallbacks += other.direct_io_fallbacks;
-        self.damaged_records += other.damaged_records;
     }
 }
 
@@ -349,8 +304,4 @@ fn add(cell: &Cell<u64>, more: u64) {
 
 fn read<const N: usize>(cells: &[Cell<u64>; N]) -> [u64; N] {
     std::array::from_fn(|index| cells[index].get())
-}
-
-fn sum<const N: usize>(mine: &mut [u64; N], other: &[u64; N]) {
-    mine.iter_mut().zip(other).for_each(|(mine, other)| *mine += other);
 }

@@ -21,8 +21,12 @@ fn text(config: &Config, listen: SocketAddr, admin: SocketAddr) -> String {
     let cpus = format_cpus(&config.cpus);
     let budget = format_size(config.memory_limit_bytes);
     let objects = match config.layers.objects {
-        Objects::Fs => "objects on disk",
-        Objects::Discard => "objects discarded",
+        Objects::Fs => "objects on disk".to_owned(),
+        Objects::Discard => "objects discarded".to_owned(),
+        Objects::S3 => {
+            let bucket = config.s3.as_ref().map_or("", |s3| s3.bucket.as_str());
+            format!("objects in s3://{bucket}")
+        }
     };
     let version = env!("CARGO_PKG_VERSION");
     let data = match config.data_dir.is_relative() {

@@ -29,7 +29,7 @@ pub(super) enum BodyError {
     File(io::Error),
     Redis(RedisError),
     /// It isn't there any more.
-    Gone,
+    Gone(BodyName),
 }
 
 impl BodySink {
@@ -109,7 +109,9 @@ impl Display for BodyError {
         match self {
             Self::File(error) => error.fmt(f),
             Self::Redis(error) => write!(f, "redis: {error}"),
-            Self::Gone => f.write_str("redis has lost a body: its chunk is asked for again"),
+            Self::Gone(body) => {
+                write!(f, "redis has lost chunk {}: it is asked for again", body.number)
+            }
         }
     }
 }
@@ -119,7 +121,9 @@ impl Cause for BodyError {
         match self {
             Self::File(error) => error.failure(),
             Self::Redis(error) => error.failure(),
-            Self::Gone => Failure::Gone,
+            Self::Gone(BodyName { number, attempt, .. }) => {
+                Failure::Gone { number: *number, attempt: *attempt }
+            }
         }
     }
 }

@@ -1,7 +1,5 @@
 //! The clocks that the shards are given.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use sluice_io::reactor::timer;
 use sluice_shard::keys::Now;
 
@@ -11,8 +9,6 @@ pub(crate) fn now() -> Now {
 }
 
 /// Unix time, ms.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
 pub(crate) fn wall_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as u64)
+    timer::unix_ms()
 }

@@ -102,6 +102,16 @@ impl Files {
         Ok(self.0.segments.borrow_mut().entry(key).or_insert(file).clone())
     }
 
+    /// The segment that holds an extent that was written.
+    pub(crate) async fn written_segment(&self, store: StoreId, extent: Extent) -> io::Result<File> {
+        let key = (store.0, extent.segment);
+        if let Some(file) = self.0.segments.borrow().get(&key) {
+            return Ok(file.clone());
+        }
+        let file = File::open(&self.segment_path(store, extent.segment)).await?;
+        Ok(self.0.segments.borrow_mut().entry(key).or_insert(file).clone())
+    }
+
     /// The upload's partial object isn't written any more.
     pub(crate) fn close_partial(&self, upload_id: &UploadId) {
         self.0.partials.borrow_mut().remove(upload_id);

@@ -4,10 +4,12 @@ use sluice_io::edge::{connection::EdgeConfig, credit::CreditLimits, pool::PoolLi
 use sluice_shard::{
     ShardConfig,
     config::{Objects as ShardObjects, Spool as ShardSpool},
+    parts::{PART_BYTES_BASE, PART_BYTES_MAX, PART_BYTES_MIN, Plan},
 };
 
 use super::service::Offer;
 use crate::config::{Config, Objects, Spool};
+use sluice_proto::units::format_size;
 
 /// What one chunk holds on its way to disk: two writes under way, one buffer that fills.
 const HOLD_BYTES: u64 = 4 << 20;
@@ -29,6 +31,13 @@ const REDIS_CHUNKS_MIN: u64 = 4;
 const PLACES_IN_FLIGHT_MAX: usize = 4;
 const HASH_STEP_BYTES: u64 = 4 << 20;
 const HASH_RECORD_BYTES: u64 = 64 << 20;
+
+/// What is kept free for one upload on disk is enough for chunks of a block.
+const CHUNK_BYTES_USUAL: u64 = 4096;
+/// Of the room where bytes wait for S3, one part takes this share at most.
+const PARTS_IN_ROOM: u64 = 8;
+/// What is read ahead for one request to S3.
+const SEND_BYTES: u64 = 1 << 20;
 
 pub(super) const BLOCK_BYTES: u64 = 1 << 20;
 pub(super) const STREAM_CEILING_BYTES: u64 = 16 << 20;
@@ -57,7 +66,9 @@ pub(super) fn shard_config(config: &Config, room: &SpoolRoom) -> ShardConfig {
         objects: match config.layers.objects {
             Objects::Discard => ShardObjects::Discard,
             Objects::Fs => ShardObjects::Files,
+            Objects::S3 => ShardObjects::S3,
         },
+        plan: plan(config, room),
         spool: match config.layers.spool {
             Spool::Memory => ShardSpool::Memory,
             Spool::Disk => ShardSpool::Disk,
@@ -66,8 +77,9 @@ pub(super) fn shard_config(config: &Config, room: &SpoolRoom) -> ShardConfig {
         crc: config.crc,
         discards_whole: config.discards_whole,
         max_chunk_bytes: max_chunk_bytes(config, room),
-        max_upload_bytes: limits.max_upload_bytes,
-        budget_bytes: config.memory.chunk_bytes,
+        max_upload_bytes: max_upload_bytes(config, room),
+        chunk_bytes_usual: CHUNK_BYTES_USUAL,
+        budget_bytes: config.memory.chunk_bytes - send_bytes(config),
         hold_bytes: HOLD_BYTES,
         uploads_max: uploads_max as usize,
         ended_max: ENDED_MAX,
@@ -80,7 +92,10 @@ pub(super) fn shard_config(config: &Config, room: &SpoolRoom) -> ShardConfig {
         segment_bytes: segment_bytes(config, room),
         spool_bytes_max: spool_share_bytes(config, room),
         attempt_base: room.attempt_base,
-        places_in_flight_max: PLACES_IN_FLIGHT_MAX,
+        places_in_flight_max: match &config.s3 {
+            Some(s3) => s3.parts_in_flight as usize,
+            None => PLACES_IN_FLIGHT_MAX,
+        },
         hash_step_bytes: HASH_STEP_BYTES,
         hash_record_bytes: HASH_RECORD_BYTES,
     }
@@ -93,12 +108,113 @@ pub(super) struct SpoolRoom {
     /// Memory that bodies in Redis may take; `None` where there is no limit.
     pub(super) redis_bytes: Option<u64>,
     pub(super) attempt_base: u32,
+    /// With an object store: whether it takes parts of any lengths.
+    pub(super) takes_unequal_parts: bool,
+}
+
+/// Why nothing can be stored with these settings.
+#[derive(Debug, thiserror::Error)]
+#[error("`{key}` leaves {found} where parts wait for the object store; it takes at least {needed}")]
+pub struct TooSmall {
+    key: &'static str,
+    found: String,
+    needed: String,
+}
+
+/// Whether there is room for parts, and for the chunks that they are made of.
+pub(super) fn check(
+    config: &Config,
+    stores: u16,
+    redis_bytes: Option<u64>,
+) -> Result<(), TooSmall> {
+    let room = SpoolRoom { stores, redis_bytes, attempt_base: 0, takes_unequal_parts: true };
+    let Some((room_bytes, cost)) = part_room(config, &room) else { return Ok(()) };
+    let needed_bytes = cost * (PART_BYTES_MIN + 2 * CHUNK_BYTES_MIN);
+    if room_bytes >= needed_bytes {
+        return Ok(());
+    }
+    let (key, shares) = match config.layers.spool {
+        Spool::Memory => ("memory_limit", config.shards()),
+        Spool::Disk => ("limits.spool_limit_bytes", stores),
+        Spool::Redis => ("limits.spool_limit_bytes", config.shards()),
+    };
+    let kind = if config.layers.spool == Spool::Disk { "store" } else { "shard" };
+    let told = |bytes| format!("{} for each of {shares} {kind}s", format_size(bytes));
+    Err(TooSmall { key, found: told(room_bytes), needed: told(needed_bytes) })
+}
+
+/// With an object store: the room where bytes wait for it that one upload must fit into twice, and how
+/// many bytes of it a byte of a part takes for that.
+///
+/// On disk each chunk begins on a whole block, so what is kept free is twice the part's length.
+fn part_room(config: &Config, room: &SpoolRoom) -> Option<(u64, u64)> {
+    (config.layers.objects == Objects::S3).then(|| match config.layers.spool {
+        Spool::Memory => (config.memory.chunk_bytes, 2),
+        Spool::Disk => (spool_share_bytes(config, room), 4),
+        Spool::Redis => (spool_share_bytes(config, room), 2),
+    })
+}
+
+/// How objects are cut into parts for an object store.
+fn plan(config: &Config, room: &SpoolRoom) -> Plan {
+    let Some((room_bytes, _)) = part_room(config, room) else {
+        return Plan {
+            part_bytes_base: PART_BYTES_BASE,
+            part_bytes_max: PART_BYTES_MAX,
+            single_put_bytes: 0,
+            equal_part_bytes: None,
+        };
+    };
+    let share_bytes = room_bytes / PARTS_IN_ROOM;
+    let whole_bytes = share_bytes - share_bytes % BLOCK_BYTES;
+    let part_bytes_max = whole_bytes.clamp(PART_BYTES_MIN, PART_BYTES_MAX);
+    let asked_bytes = config.s3.as_ref().map_or(0, |s3| s3.single_put_bytes);
+    // As long as a part may be: objects of unknown length would else end too early.
+    let equal_part_bytes = (!room.takes_unequal_parts).then_some(part_bytes_max);
+    Plan {
+        part_bytes_base: PART_BYTES_BASE.min(part_bytes_max),
+        part_bytes_max,
+        single_put_bytes: asked_bytes.min(part_bytes_max),
+        equal_part_bytes,
+    }
+}
+
+/// The largest chunk that fits twice beside a part into what is kept free for one upload.
+fn chunk_bytes_beside_part(config: &Config, room: &SpoolRoom) -> u64 {
+    let Some((room_bytes, cost)) = part_room(config, room) else { return u64::MAX };
+    let beside_bytes = (room_bytes / cost).saturating_sub(plan(config, room).part_bytes_max) / 2;
+    (beside_bytes - beside_bytes % CHUNK_BYTES_MIN).max(CHUNK_BYTES_MIN)
+}
+
+/// The largest upload: what is asked for, lowered to what can be cut into parts.
+fn max_upload_bytes(config: &Config, room: &SpoolRoom) -> u64 {
+    let asked_bytes = config.limits.max_upload_bytes;
+    match config.layers.objects {
+        Objects::S3 => asked_bytes.min(plan(config, room).object_bytes_max()),
+        Objects::Discard | Objects::Fs => asked_bytes,
+    }
+}
+
+/// Connections of one shard to the object store: what is asked for, lowered to what may be read
+/// ahead for it.
+pub(super) fn s3_connections(config: &Config) -> u32 {
+    let asked = config.s3.as_ref().map_or(0, |s3| s3.connections_max);
+    let fit = config.memory.chunk_bytes / 4 / SEND_BYTES;
+    asked.min(u32::try_from(fit).unwrap_or(u32::MAX)).max(1)
+}
+
+/// Memory for what is read back to be sent.
+fn send_bytes(config: &Config) -> u64 {
+    match (config.layers.objects, config.layers.spool) {
+        (Objects::S3, Spool::Disk | Spool::Redis) => u64::from(s3_connections(config)) * SEND_BYTES,
+        _ => 0,
+    }
 }
 
 /// The largest chunk that is taken: what memory allows, lowered to what the spool can hold. A small
 /// limit makes chunks smaller; it never keeps a server from starting.
 fn max_chunk_bytes(config: &Config, room: &SpoolRoom) -> u64 {
-    let bytes = config.memory.max_chunk_bytes;
+    let bytes = config.memory.max_chunk_bytes.min(chunk_bytes_beside_part(config, room));
     match config.layers.spool {
         Spool::Memory => bytes,
         Spool::Disk => bytes.min(spool_share_bytes(config, room)),
@@ -126,7 +242,8 @@ fn spool_share_bytes(config: &Config, room: &SpoolRoom) -> u64 {
 }
 
 fn segment_bytes(config: &Config, room: &SpoolRoom) -> u64 {
-    let fits_bytes = SEGMENT_BYTES.min(spool_share_bytes(config, room));
+    let beside_bytes = chunk_bytes_beside_part(config, room);
+    let fits_bytes = SEGMENT_BYTES.min(spool_share_bytes(config, room)).min(beside_bytes);
     fits_bytes.max(max_chunk_bytes(config, room))
 }
 
@@ -174,9 +291,13 @@ fn stream_ceiling_bytes(config: &Config) -> u64 {
 /// What clients are offered.
 pub(super) fn offer(config: &Config, room: &SpoolRoom) -> Offer {
     Offer {
-        max_upload_bytes: config.limits.max_upload_bytes,
+        max_upload_bytes: max_upload_bytes(config, room),
         max_chunk_bytes: max_chunk_bytes(config, room),
         spooled: config.layers.gives_spooled_acks(),
-        sha256: config.sha256 && config.layers.objects == Objects::Fs,
+        sha256: config.sha256 && config.layers.objects != Objects::Discard,
+        in_s3: config.layers.objects == Objects::S3,
     }
 }
+
+#[cfg(test)]
+mod tests;

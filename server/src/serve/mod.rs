@@ -19,6 +19,7 @@ mod perform;
 mod process;
 mod recovery;
 mod redis;
+mod s3;
 mod service;
 mod shard;
 mod stores;
@@ -48,10 +49,13 @@ use tokio::{
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-pub use self::recovery::StateError;
+pub(crate) use self::service::random;
+pub use self::{limits::TooSmall, recovery::StateError, s3::S3Unfit};
 use self::{
     process::Process,
+    recovery::Found,
     redis::{Owned, RedisAccess},
+    s3::S3Access,
     service::{AddServices, Generated},
     shard::{Common, Seed},
     stores::{LocalStores, StoresAccess},
@@ -161,6 +165,7 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
         placement,
         stores: opened.stores,
         redis: opened.redis,
+        s3: opened.s3,
         metadata: opened.metadata,
         shared_address: reserved.shared,
         own_addresses: reserved.own.clone().into(),
@@ -221,11 +226,12 @@ fn start_admin(
     Ok(bound)
 }
 
-/// What was found in the data directory, and in Redis.
+/// What was found in the data directory, in Redis, and of the object store.
 struct Opened {
     stores: StoresAccess,
     metadata: Database,
     redis: Option<RedisAccess>,
+    s3: Option<S3Access>,
     /// An event for each store.
     loaded: Vec<Event>,
 }
@@ -242,8 +248,15 @@ fn open_state(
     };
     let metadata =
         Database::open(&directory.shared_database(), metadata::migrations(), durability)?;
-    let (root, stores_max) = (directory.root(), directory.identity().stores);
-    let spool = config.layers.spool;
+    let Identity { node, stores: stores_max } = directory.identity();
+    limits::check(config, stores_max, None)?;
+    let root = directory.root();
+    let (spool, objects) = (config.layers.spool, config.layers.objects);
+    // Before a lease is taken, which nobody renews until all is open.
+    let s3 = match &config.s3 {
+        Some(settings) => Some(s3::begin(config, settings, &metadata, node)?),
+        None => None,
+    };
     let (redis, owned) = match &config.redis {
         Some(settings) => {
             let (redis, owned) = redis::begin(directory, config, settings, process)?;
@@ -251,19 +264,21 @@ fn open_state(
         }
         None => (None, None),
     };
+    limits::check(config, stores_max, redis.as_ref().and_then(RedisAccess::room_bytes))?;
+    let found = Found { root, metadata: &metadata, stores: stores_max, spool, objects };
     if let Some(Owned { lease, mut uploads }) = owned {
-        let loaded = recovery::take_up(root, &metadata, stores_max, spool, |store| {
+        let loaded = recovery::take_up(found, |store| {
             Ok(std::mem::take(&mut uploads[usize::from(store.0)]))
         })?;
-        return Ok(Opened { stores: StoresAccess::Redis(lease), metadata, redis, loaded });
+        return Ok(Opened { stores: StoresAccess::Redis(lease), metadata, redis, s3, loaded });
     }
     let stores = LocalStores::open(directory, durability)?;
-    let loaded = recovery::take_up(root, &metadata, stores_max, spool, |store| {
+    let loaded = recovery::take_up(found, |store| {
         let uploads = stores.load_open(store)?;
         process.store_loaded();
         Ok(uploads)
     })?;
-    Ok(Opened { stores: StoresAccess::Local(stores), metadata, redis, loaded })
+    Ok(Opened { stores: StoresAccess::Local(stores), metadata, redis, s3, loaded })
 }
 
 /// What health is told of: the server as a whole, and each service of the contract.

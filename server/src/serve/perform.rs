@@ -28,6 +28,7 @@ use super::{
     files::Files,
     hasher::Hasher,
     redis::{BodyName, RedisSpool, SmallBodies},
+    s3::ObjectStore,
     stores::Stores,
     switch::Switch,
     work::{Cause, WorkLog},
@@ -41,7 +42,7 @@ use crate::{
 
 /// Does what a shard wants done. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Performer(Rc<Inner>);
+pub(crate) struct Performer(pub(super) Rc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) switch: Switch,
@@ -52,6 +53,8 @@ pub(crate) struct Inner {
     /// Where bodies lie in Redis.
     pub(crate) redis: Option<RedisSpool>,
     pub(crate) small: Option<SmallBodies>,
+    /// Where objects lie, if in S3.
+    pub(crate) object_store: Option<ObjectStore>,
     pub(crate) stores: Stores,
     pub(crate) metadata: Database,
     pub(crate) sync: bool,
@@ -141,17 +144,31 @@ impl Performer {
                     me.place(upload_id, from, offset, bytes).await.map(done)
                 });
             }
-            Effect::Hash { op, upload_id, state, bytes } => {
+            Effect::Hash { op, upload_id, state, bytes, slices } => {
                 let record = self.0.shard.borrow().record(&upload_id).cloned();
                 let record = record.expect("an upload stays while it is being hashed");
                 let hashing = async move {
-                    let hash = me.hash(&record, *state, bytes);
-                    let hashed = me.0.work.watch(Work::Hash, upload_id, hash).await;
+                    let work = &me.0.work;
+                    let hashed = match slices {
+                        Some(slices) => {
+                            let hash = me.hash_slices(upload_id, *state, &slices);
+                            work.watch(Work::Hash, upload_id, hash).await
+                        }
+                        None => {
+                            let hash = me.hash(&record, *state, bytes);
+                            work.watch(Work::Hash, upload_id, hash).await
+                        }
+                    };
                     let result = hashed.map(|state| Outcome::Hashed(Box::new(state)));
                     me.0.switch.post_here(Event::Done { op, result });
                 };
                 task::spawn_background(hashing).detach();
             }
+            Effect::BeginMultipart { .. }
+            | Effect::SendPart { .. }
+            | Effect::PutObject { .. }
+            | Effect::CompleteMultipart { .. }
+            | Effect::Unstore { .. } => self.perform_stored(effect),
             Effect::Seal { op, record, size_bytes } => {
                 let names = ["seal.before", "seal.after"];
                 self.spawn(names, Work::Seal, op, record.upload_id, async move {
@@ -366,7 +383,7 @@ async fn copy_body(
 ) -> Result<(), BodyError> {
     let mut copied = 0;
     while copied < bytes {
-        let slice = redis.read(body, copied, bytes).await?.ok_or(BodyError::Gone)?;
+        let slice = redis.read(body, copied, bytes).await?.ok_or(BodyError::Gone(body))?;
         copied += slice.len() as u64;
         writer.append(slice).await?;
     }

@@ -13,9 +13,9 @@ use sluice_shard::{
     record::{ChunkPlace, ChunkRecord, FoundUpload, State, StoredUpload},
 };
 
-use super::clock;
+use super::{clock, limits::TooSmall, s3::S3Unfit};
 use crate::{
-    config::Spool,
+    config::{Layer as _, Objects, Spool},
     metadata,
     store::{LiveUploads, StoreError, redis::RedisUnfit},
 };
@@ -32,7 +32,24 @@ pub enum StateError {
     /// Redis isn't as it must be.
     #[error(transparent)]
     Redis(#[from] RedisUnfit),
-    /// Nobody can ask Redis.
+    /// Objects can't be stored.
+    #[error(transparent)]
+    S3(#[from] S3Unfit),
+    /// Parts of objects don't fit anywhere.
+    #[error(transparent)]
+    TooSmall(#[from] TooSmall),
+    /// Uploads go on where they began.
+    #[error(
+        "{uploads} open uploads began with objects elsewhere than in {objects}: start with objects as \
+         it was until they have ended"
+    )]
+    OtherObjects {
+        /// How many.
+        uploads: usize,
+        /// What is set.
+        objects: &'static str,
+    },
+    /// Nobody can ask backends.
     #[error(transparent)]
     Executors(#[from] ExecutorError),
     /// Chunks lie in Redis, and nobody would find them.
@@ -57,20 +74,28 @@ pub enum StateError {
     },
 }
 
+/// What a start goes by.
+#[derive(Clone, Copy)]
+pub(super) struct Found<'a> {
+    pub(super) root: &'a Path,
+    pub(super) metadata: &'a Database,
+    pub(super) stores: u16,
+    pub(super) spool: Spool,
+    pub(super) objects: Objects,
+}
+
 /// An event for each store, in the order of their numbers, of the uploads that `load` finds in it.
 ///
 /// Sweeps what a crash left behind before its upload was recorded: files, and claims in the
 /// metadata; gives back what ended uploads hold, before anybody can hear of their end; and finds out
 /// which have ended though their store has lost that. Of an upload that can't be read nothing goes.
 pub(super) fn take_up(
-    root: &Path,
-    metadata: &Database,
-    stores: u16,
-    spool: Spool,
+    found: Found<'_>,
     mut load: impl FnMut(StoreId) -> Result<LiveUploads, StateError>,
 ) -> Result<Vec<Event>, StateError> {
+    let Found { root, metadata, stores, spool, objects } = found;
     let (mut known, mut failed) = (HashSet::new(), Vec::new());
-    let (mut events, mut left_in_redis) = (Vec::new(), 0);
+    let (mut events, mut left_in_redis, mut elsewhere) = (Vec::new(), 0, 0);
     for store in (0..stores).map(StoreId) {
         let LiveUploads { uploads, damaged } = load(store)?;
         let ids: HashSet<_> = uploads.iter().map(|upload| upload.record.upload_id).collect();
@@ -88,11 +113,15 @@ pub(super) fn take_up(
                 uploads.iter().filter(|upload| has_bodies(upload)).count()
             }
         };
+        elsewhere += uploads.iter().filter(|found| is_elsewhere(found, objects)).count();
         let keeps_segments = !damaged.is_empty();
         events.push(Event::StoreLoaded { store, uploads, segments, keeps_segments });
     }
     if left_in_redis > 0 {
         return Err(StateError::LeftInRedis { uploads: left_in_redis });
+    }
+    if elsewhere > 0 {
+        return Err(StateError::OtherObjects { uploads: elsewhere, objects: objects.as_str() });
     }
     let wall_ms = clock::wall_ms();
     block_on(metadata.run(move |conn| {
@@ -125,6 +154,14 @@ fn has_bodies(found: &FoundUpload) -> bool {
     let in_redis = |chunk: &ChunkRecord| chunk.place == ChunkPlace::Redis;
     let has_ended = found.lost_end.is_some() || found.stored.record.state.ended();
     !has_ended && found.stored.chunks.values().any(in_redis)
+}
+
+/// Whether an upload that isn't over is cut into parts and there is nowhere to send them, or the
+/// other way round.
+fn is_elsewhere(found: &FoundUpload, objects: Objects) -> bool {
+    let record = &found.stored.record;
+    let is_over = record.state.ended() && !record.cleanup_pending;
+    !is_over && record.schedule.is_some() != (objects == Objects::S3)
 }
 
 /// Segment files in a store's spool, by number.

@@ -36,7 +36,8 @@ use super::{
     perform::{Inner, Performer},
     process::{Order, Process},
     redis::{self, Guard, RedisAccess, RedisHealth, RedisSpool, SmallBodies},
-    service::{self, AddServices, Service, Watches},
+    s3::{self, ObjectStore, ObjectStoreParts, S3Access, Slices},
+    service::{self, AddServices, ObjectPlaces, Service, Watches},
     stores::{Stores, StoresAccess},
     switch::{Message, Switch},
     work::WorkLog,
@@ -68,6 +69,7 @@ pub(super) struct Common {
     pub(super) placement: Placement,
     pub(super) stores: StoresAccess,
     pub(super) redis: Option<RedisAccess>,
+    pub(super) s3: Option<S3Access>,
     pub(super) metadata: Database,
     pub(super) shared_address: SocketAddr,
     pub(super) own_addresses: Arc<[SocketAddr]>,
@@ -111,6 +113,7 @@ pub(super) async fn run(
     let metadata = (index == 0).then(|| common.metadata.clone());
     task::spawn_background(janitor::run(parts.stores.clone(), own, metadata)).detach();
     parts.guard(&common);
+    parts.clean_store(&common);
     common.process.serves(index);
     drop(listening.send(Ok(())));
     parts.obey(seed.orders).await;
@@ -124,6 +127,7 @@ fn spool_room(common: &Common) -> SpoolRoom {
         stores: common.placement.stores(),
         redis_bytes: redis.and_then(RedisAccess::room_bytes),
         attempt_base: redis.map_or(0, RedisAccess::attempt_base),
+        takes_unequal_parts: common.s3.as_ref().is_none_or(S3Access::takes_unequal_parts),
     }
 }
 
@@ -144,6 +148,8 @@ struct Parts {
     stores: Stores,
     redis: Option<Client>,
     spool: Option<RedisSpool>,
+    object_store: Option<ObjectStore>,
+    chunk_records_max: usize,
     health: RedisHealth,
     spool_kind: SpoolKind,
     spool_bytes_max: u64,
@@ -194,8 +200,14 @@ impl Parts {
             hashes: hashes.clone(),
             sync,
         });
+        let slices = Slices { files: files.clone(), bodies: bodies.clone(), redis: spool.clone() };
+        let object_store = common.s3.as_ref().map(|s3| {
+            let (work, metrics) = (work.clone(), Rc::clone(&metrics));
+            s3.open(ObjectStoreParts { slices, work, metrics })
+        });
         let performer = Performer::new(Inner {
             switch: switch.clone(),
+            object_store: object_store.clone(),
             bodies,
             hashes,
             hasher,
@@ -225,7 +237,10 @@ impl Parts {
             placement,
             own_addresses: Arc::clone(&common.own_addresses),
             offer: limits::offer(config, &room),
-            objects: config.layers.objects,
+            objects: match &common.s3 {
+                Some(s3) => ObjectPlaces::S3(s3.drives.clone()),
+                None => ObjectPlaces::of(config.layers.objects),
+            },
             min_chunk_rate_bytes: config.limits.min_chunk_rate_bytes,
             stores: stores.clone(),
             metadata: common.metadata.clone(),
@@ -245,6 +260,8 @@ impl Parts {
             stores,
             redis,
             spool,
+            object_store,
+            chunk_records_max,
             health,
             spool_kind,
             spool_bytes_max,
@@ -266,6 +283,19 @@ impl Parts {
         let (health, spool) = (self.health.clone(), self.spool.clone());
         let guard = Guard { client, shard, switch, health, stores, spool };
         task::spawn_local(guard.run()).detach();
+    }
+
+    /// Has shard 0 look for what nobody goes on with in the object store, if there is one.
+    fn clean_store(&self, common: &Common) {
+        let Some(store) = self.object_store.clone().filter(|_| self.index == 0) else { return };
+        let janitor = s3::Janitor {
+            store,
+            stores: self.stores.clone(),
+            node: common.placement.node(),
+            chunk_records_max: self.chunk_records_max,
+            upload_lifetime: common.config.limits.upload_lifetime,
+        };
+        task::spawn_background(janitor.run()).detach();
     }
 
     /// Gives signs of life, unused memory back, and counts how busy and how late the shard is.
@@ -319,6 +349,7 @@ impl Parts {
             queue_chunks: stats.queue_chunks as u64,
             queue_oldest_ms: stats.queue_oldest_ms,
             redis: self.redis.as_ref().map(|_| self.health.seen().into()),
+            s3: self.object_store.as_ref().map(|store| store.gauges(&self.shard.borrow())),
             direct_io_fallbacks: file::buffered_fallbacks(),
             damaged_records: if self.index == 0 { damage::times_met() } else { 0 },
         }

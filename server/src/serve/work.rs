@@ -59,15 +59,22 @@ impl WorkLog {
         upload_id: Option<UploadId>,
         doing: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Failure> {
+        self.look_on(work, upload_id, doing).await.map_err(|error| error.failure())
+    }
+
+    /// The same where the caller knows what an error means.
+    pub(crate) async fn look_on<T, E: Display>(
+        &self,
+        work: Work,
+        upload_id: Option<UploadId>,
+        doing: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         let before_us = timer::now_us();
         let result = doing.await;
         let outcome = if result.is_ok() { WorkOutcome::Ok } else { WorkOutcome::Error };
         let took = Duration::from_micros(timer::now_us() - before_us);
         self.0.metrics.worked(work, outcome, took);
-        result.map_err(|error| {
-            self.tell(work, upload_id, &error);
-            error.failure()
-        })
+        result.inspect_err(|error| self.tell(work, upload_id, error))
     }
 
     fn tell(&self, work: Work, upload_id: Option<UploadId>, error: &impl Display) {

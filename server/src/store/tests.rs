@@ -55,6 +55,8 @@ fn record() -> UploadRecord {
         object: None,
         error: None,
         cleanup_pending: false,
+        schedule: None,
+        multipart_id: None,
     }
 }
 
@@ -92,6 +94,7 @@ fn step() -> impl Strategy<Value = Transition> {
             size_bytes: size_bytes.into(),
             crc64nvme,
             sha256,
+            stored: None,
         })
     };
     let ends = prop_oneof![Just(State::Failed), Just(State::Aborted), Just(State::Expired)];
@@ -133,7 +136,7 @@ proptest! {
         let mut all = vec![Transition::Create(Box::new(record()))];
         all.extend(possible(steps));
         let mut stored =
-            StoredUpload { record: record(), chunks: BTreeMap::new(), hash_state: None, rev: 1 };
+            StoredUpload::new(record(), 1);
         all[1..].iter().for_each(|step| stored.apply(step, 0));
         stored.record.update_ms = 77;
         for kept in Kept::empty() {

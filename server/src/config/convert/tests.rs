@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use sluice_io::s3::CredentialsSource;
+
 use super::*;
 use crate::config::raw::variable_of;
 
@@ -52,7 +54,7 @@ fn every_setting_arrives_in_its_unit() {
 
 #[test]
 fn what_this_build_lacks_is_said_so() {
-    for (key, value) in [("objects", "s3"), ("events", "kafka"), ("metadata", "mysql")] {
+    for (key, value) in [("events", "kafka"), ("metadata", "mysql")] {
         let error = read(&[(key, value)]).unwrap_err();
         assert!(matches!(error, ConfigError::NotBuilt { .. }), "{error}");
         assert!(error.to_string().starts_with(&format!("`{key}` (environment SLUICE_")), "{error}");
@@ -70,6 +72,16 @@ fn contradictions_name_their_key() {
         ("s3.bucket", &[("s3.bucket", "b")]),
         ("redis.url", &[("redis.url", "redis://secret@x")]),
         ("coordination", &[("coordination", "redis")]),
+        ("objects", &[("objects", "s3")]),
+        (
+            "coordination",
+            &[
+                ("objects", "s3"),
+                ("s3.bucket", "b"),
+                ("coordination", "redis"),
+                ("redis.url", "redis://x"),
+            ],
+        ),
         ("spool", &[("spool", "redis")]),
         (
             "redis.ca_file",
@@ -102,6 +114,79 @@ fn contradictions_name_their_key() {
     assert!(discard.crc && !discard.discards_whole);
     let defaults = read(&[("integrity.crc", "on"), ("discard.whole_chunks", "off")]).unwrap();
     assert_eq!(defaults.layers.objects, Objects::Fs);
+}
+
+fn read_s3(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let base = [("objects", "s3"), ("s3.bucket", "bucket")];
+    let chosen = base.iter().filter(|(key, _)| settings.iter().all(|(other, _)| other != key));
+    read(&chosen.chain(settings).copied().collect::<Vec<_>>())
+}
+
+#[test]
+fn a_store_needs_its_bucket_alone() {
+    let config = read_s3(&[]).unwrap();
+    let s3 = config.s3.as_ref().unwrap();
+    assert_eq!(
+        (s3.endpoint.host.as_str(), s3.endpoint.is_tls),
+        ("s3.us-east-1.amazonaws.com", true)
+    );
+    assert!(!s3.is_path_style && s3.tls.is_some() && s3.credentials == CredentialsSource::Chain);
+    assert_eq!(config.layers.spool, Spool::Disk);
+    let private = [
+        ("s3.endpoint", "http://127.0.0.1:8333"),
+        ("s3.access_key_id", "id"),
+        ("s3.secret_access_key", "hidden"),
+        ("s3.tags", "a=b,c=d e"),
+        ("s3.sse", "aws:kms"),
+        ("s3.sse_kms_key_id", "k"),
+        ("s3.denied", "90 s"),
+    ];
+    let config = read_s3(&private).unwrap();
+    let s3 = config.s3.as_ref().unwrap();
+    assert!(s3.is_path_style && s3.tls.is_none() && s3.tags.len() == 2);
+    assert!(matches!(s3.credentials, CredentialsSource::Keys { .. }));
+    assert_eq!(s3.denied, Duration::from_secs(90));
+    let printed = config.to_toml(true);
+    assert!(!printed.contains("hidden") && printed.contains("credentials = \"static\""));
+    assert!(printed.contains("tags = \"a=b,c=d e\""), "{printed}");
+}
+
+#[test]
+fn contradictions_of_a_store_name_their_key() {
+    let http = ("s3.endpoint", "http://x");
+    let refused: &[(&str, &[(&str, &str)])] = &[
+        ("s3.access_key_id", &[("s3.access_key_id", "a")]),
+        ("s3.secret_access_key", &[("s3.secret_access_key", "a")]),
+        ("s3.session_token", &[("s3.session_token", "a")]),
+        ("s3.access_key_id", &[("s3.access_key_id", "a"), ("s3.credentials", "chain")]),
+        ("s3.credentials", &[("s3.credentials", "static")]),
+        ("s3.profile", &[("s3.profile", "p"), ("s3.credentials", "instance")]),
+        ("s3.ca_file", &[http, ("s3.ca_file", "/ca.pem")]),
+        ("s3.sse_kms_key_id", &[("s3.sse_kms_key_id", "k")]),
+        ("s3.sse_kms_key_id", &[("s3.sse", "AES256"), ("s3.sse_kms_key_id", "k")]),
+    ];
+    for (key, settings) in refused {
+        let error = read_s3(settings).unwrap_err();
+        assert!(matches!(error, ConfigError::Contradiction { .. }), "{error}");
+        assert!(error.to_string().starts_with(&format!("`{key}`")), "{error}");
+    }
+    for (key, value) in [
+        ("s3.bucket", "a/b"),
+        ("s3.endpoint", "ftp://x"),
+        ("s3.region", "a b"),
+        ("s3.credentials", "found"),
+        ("s3.path_style", "maybe"),
+        ("s3.timeout", "0 s"),
+        ("s3.connections_max", "0"),
+        ("s3.parts_in_flight", "1000"),
+        ("s3.single_put_bytes", "6 GiB"),
+        ("s3.tags", "a"),
+        ("s3.sse", "rot13"),
+    ] {
+        let error = read_s3(&[(key, value)]).unwrap_err();
+        assert!(matches!(error, ConfigError::Invalid { .. }), "{error}");
+        assert!(error.to_string().starts_with(&format!("`{key}`")), "{error}");
+    }
 }
 
 #[test]

@@ -101,13 +101,34 @@ fn pages_of_nodes_are_read_by_index() {
 }
 
 /// A file of before `integrity.crc` could be off: what is in it is read as it was.
+/// As it was written before there was an object store.
+fn old_node(conn: &Connection, upload: &UploadRecord) {
+    let spec = &upload.spec;
+    let sum = OBJECT.crc64nvme.map(|sum| sum as i64);
+    conn.execute(
+        "INSERT INTO nodes (drive_id, node_id, upload_id, tenant, filename, mime_type, metadata,
+            size_bytes, crc64nvme, sha256, create_ms, update_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, '', '{}', 5, ?6, ?7, 1, 1)",
+        rusqlite::params![
+            spec.drive_id.as_str(),
+            format!("old{}", upload.upload_id),
+            upload.upload_id.to_string(),
+            spec.tenant,
+            spec.filename.as_str(),
+            sum,
+            OBJECT.sha256,
+        ],
+    )
+    .unwrap();
+}
+
 #[test]
 fn nodes_of_an_old_file_keep_their_sums_and_new_ones_may_have_none() {
     let conn = Connection::open_in_memory().unwrap();
     conn.execute_batch("PRAGMA foreign_keys = ON").unwrap();
     let (older, newer) = migrations().split_at(2);
     older.iter().for_each(|migration| conn.execute_batch(migration).unwrap());
-    fill(&conn, 0..5);
+    (0..5).for_each(|seed| old_node(&conn, &upload(seed)));
     newer.iter().for_each(|migration| conn.execute_batch(migration).unwrap());
     let limit = PageLimit { items_max: 9, bytes_max: 1 << 20 };
     let old = list(&conn, &filter(""), "", limit).items;

@@ -141,7 +141,7 @@ async fn complete_upload(
     let upload = complete(&service, &call, upload_id, total_chunks, sha256).await?;
     Ok(pb::CompleteUploadResponse {
         state: view::state(upload.record.state).into(),
-        object: view::object(&upload.record, service.objects),
+        object: view::object(&upload.record, &service.objects),
     })
 }
 
@@ -204,7 +204,7 @@ async fn get_upload_status(
     let page = look(&service, upload_id, from_chunk, ranges_max).await?;
     let endpoints = service.endpoints(&upload_id, call.local_ip);
     Ok(pb::GetUploadStatusResponse {
-        upload: Some(view::upload(&page.upload, endpoints, service.objects)),
+        upload: Some(view::upload(&page.upload, endpoints, &service.objects)),
         received_ranges: page.received.into_iter().map(view::range).collect(),
         missing_ranges: page.missing.into_iter().map(view::range).collect(),
         next_page_token: page

@@ -10,7 +10,12 @@ use sluice_proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Call, Service, ask, control::Control, token::Walk, view};
+use super::{
+    Call, Service, ask,
+    control::Control,
+    token::Walk,
+    view::{self, ObjectPlaces},
+};
 use crate::{
     metadata::{self, Drive},
     serve::clock,
@@ -46,7 +51,13 @@ async fn create_drive(
     request: pb::CreateDriveRequest,
 ) -> Result<pb::CreateDriveResponse, Refusal> {
     let asked = asked(request, clock::wall_ms())?;
+    if let ObjectPlaces::S3(_) = &service.objects {
+        check_place(&asked)?;
+    }
     let made = ask::metadata(&service, |conn| metadata::create_drive(conn, asked)).await??;
+    if let ObjectPlaces::S3(drives) = &service.objects {
+        drives.add(&made);
+    }
     Ok(pb::CreateDriveResponse { drive: Some(drive(made)) })
 }
 
@@ -95,6 +106,27 @@ fn asked(request: pb::CreateDriveRequest, create_ms: u64) -> Result<Drive, Refus
         quota_bytes: (quota_bytes > 0).then_some(quota_bytes),
         create_ms,
     })
+}
+
+/// Whether an object store can hold it, by the keys that this server has.
+fn check_place(drive: &Drive) -> Result<(), Refusal> {
+    let Drive { bucket, prefix, credentials_ref, .. } = drive;
+    if !["", DriveId::DEFAULT].contains(&credentials_ref.as_str()) {
+        let message = "this server has no credentials but `default`";
+        return Err(Refusal::invalid("credentials_ref", message).with("value", credentials_ref));
+    }
+    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let is_name = (3..=63).contains(&bucket.len()) && bucket.bytes().all(is_fit);
+    if !(bucket.is_empty() || is_name) {
+        let message = "a bucket has 3 to 63 letters, digits, -, . and _";
+        return Err(Refusal::invalid("bucket", message).with("value", bucket));
+    }
+    let below = prefix.trim_matches('/');
+    if !below.is_empty() && below.split('/').any(|part| ["", ".", ".."].contains(&part)) {
+        let message = "nothing between two slashes is empty, . or ..";
+        return Err(Refusal::invalid("prefix", message).with("value", prefix));
+    }
+    Ok(())
 }
 
 fn visible(field: &'static str, text: String, bytes_max: usize) -> Result<String, Refusal> {

@@ -184,6 +184,6 @@ fn response(
             ..service.limits()
         }),
         duplicate,
-        object: view::object(record, service.objects),
+        object: view::object(record, &service.objects),
     }
 }

@@ -49,11 +49,11 @@ use sluice_proto::{
 pub(crate) use generated::Generated;
 pub(crate) use progress::Watches;
 pub(crate) use spec::Offer;
+pub(crate) use view::ObjectPlaces;
 
 use self::{inflow::Inflow, reply::Failed};
 use super::{stores::Stores, switch::Switch, work::WorkLog};
 use crate::{
-    config::Objects,
     metrics::{Method, RpcCode, ShardMetrics},
     placement::Placement,
 };
@@ -78,7 +78,7 @@ pub(crate) struct Service {
     /// The shards' own addresses, by their numbers.
     pub(crate) own_addresses: Arc<[SocketAddr]>,
     pub(crate) offer: Offer,
-    pub(crate) objects: Objects,
+    pub(crate) objects: ObjectPlaces,
     pub(crate) min_chunk_rate_bytes: u64,
     pub(crate) stores: Stores,
     pub(crate) metadata: Database,

@@ -9,11 +9,13 @@ use sluice_proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Call, Service, TENANT, ask, control::Control, token::Walk, view};
-use crate::{
-    config::Objects,
-    metadata::{self, Node, NodeFilter},
+use super::{
+    Call, Service, TENANT, ask,
+    control::Control,
+    token::Walk,
+    view::{self, ObjectPlaces},
 };
+use crate::metadata::{self, Node, NodeFilter};
 
 #[tonic::async_trait]
 impl NodeService for Control {
@@ -50,7 +52,7 @@ async fn list_nodes(
     let next_page_token = last.map(|node| walk.token(node.node_id.as_str().as_bytes()));
     Ok(pb::ListNodesResponse {
         next_page_token: next_page_token.unwrap_or_default(),
-        nodes: page.items.into_iter().map(|found| node(found, service.objects)).collect(),
+        nodes: page.items.into_iter().map(|found| node(found, &service.objects)).collect(),
     })
 }
 
@@ -64,10 +66,10 @@ async fn get_node(
     let get =
         move |conn: &rusqlite::Connection| metadata::get_node(conn, TENANT, &drive_id, &node_id);
     let found = ask::metadata(&service, get).await??;
-    Ok(pb::GetNodeResponse { node: Some(node(found, service.objects)) })
+    Ok(pb::GetNodeResponse { node: Some(node(found, &service.objects)) })
 }
 
-fn node(node: Node, objects: Objects) -> pb::Node {
+fn node(node: Node, objects: &ObjectPlaces) -> pb::Node {
     let place = view::Place {
         drive_id: &node.drive_id,
         node_id: &node.node_id,

@@ -174,7 +174,7 @@ async fn changed(
 
 fn encode(service: &Service, upload: &UploadView, local_ip: IpAddr) -> Bytes {
     let endpoints = service.endpoints(&upload.record.upload_id, local_ip);
-    let upload = Some(view::upload(upload, endpoints, service.objects));
+    let upload = Some(view::upload(upload, endpoints, &service.objects));
     frame_reply(&pb::StreamUploadProgressResponse { upload })
 }
 

@@ -16,6 +16,7 @@ use sluice_proto::{
 use sluice_shard::record::UploadSpec;
 
 use super::TENANT;
+use crate::serve::s3;
 
 /// What this server can promise and allow.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct Offer {
     pub(crate) spooled: bool,
     /// The SHA-256 of every whole is computed.
     pub(crate) sha256: bool,
+    /// Objects lie in S3, which takes little metadata.
+    pub(crate) in_s3: bool,
 }
 
 /// Checks a request. `fresh_node_id` is used if the client named none.
@@ -64,7 +67,10 @@ pub(crate) fn spec(
         node_id,
         filename: Filename::parse(&request.filename).map_err(|error| error.refusal("filename"))?,
         mime_type: mime_type(&request.mime_type)?,
-        metadata: metadata(&request.metadata)?,
+        metadata: match offer.in_s3 {
+            true => s3_metadata(&request.metadata)?,
+            false => metadata(&request.metadata)?,
+        },
         expected_size_bytes: said_bytes.or(payload_bytes),
         // The payload is one chunk, whatever was promised.
         chunk_size_bytes: (chunk_size_bytes > 0 && payload_bytes.is_none())
@@ -152,6 +158,15 @@ fn metadata(
     Ok(asked.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
 }
 
+/// The same for an object that is to carry it.
+fn s3_metadata(
+    asked: &std::collections::HashMap<String, String>,
+) -> Result<BTreeMap<String, String>, Refusal> {
+    let checked = metadata(asked)?;
+    s3::check_metadata(&checked)?;
+    Ok(checked)
+}
+
 /// A digest of all that a client asked for, but its name for the request and the payload's bytes.
 fn fingerprint(request: &pb::InitiateUploadRequest, payload_bytes: Option<u64>) -> [u8; 32] {
     let mut state = Sha256State::new();
@@ -181,8 +196,13 @@ fn fingerprint(request: &pb::InitiateUploadRequest, payload_bytes: Option<u64>) 
 mod tests {
     use super::*;
 
-    const OFFER: Offer =
-        Offer { max_upload_bytes: 1 << 40, max_chunk_bytes: 1 << 20, spooled: false, sha256: true };
+    const OFFER: Offer = Offer {
+        max_upload_bytes: 1 << 40,
+        max_chunk_bytes: 1 << 20,
+        spooled: false,
+        sha256: true,
+        in_s3: false,
+    };
 
     fn check(request: &pb::InitiateUploadRequest) -> Result<UploadSpec, Refusal> {
         spec(request, None, NodeId::parse("fresh").unwrap(), OFFER)

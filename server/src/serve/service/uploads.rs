@@ -122,7 +122,7 @@ async fn views(
         stream::iter(looks).buffered(LOOKS_MAX).try_collect().await?;
     let told = looked.into_iter().flatten().map(|upload| {
         let endpoints = service.endpoints(&upload.record.upload_id, call.local_ip);
-        view::upload(&upload, endpoints, service.objects)
+        view::upload(&upload, endpoints, &service.objects)
     });
     Ok(told.filter(|upload| state == UploadState::Unspecified || upload.state() == state).collect())
 }

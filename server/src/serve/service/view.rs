@@ -14,7 +14,32 @@ use sluice_shard::{
     record::{Object, State, UploadRecord},
 };
 
-use crate::config::Objects;
+use crate::{
+    config::Objects,
+    serve::s3::{self, Drives},
+};
+
+/// Where objects lie, as clients are told.
+#[derive(Clone)]
+pub(crate) enum ObjectPlaces {
+    /// Nowhere.
+    Discard,
+    /// In the data directory.
+    Files,
+    /// Where their drives are.
+    S3(Drives),
+}
+
+impl ObjectPlaces {
+    /// Without an object store.
+    pub(crate) fn of(objects: Objects) -> Self {
+        match objects {
+            Objects::Discard => Self::Discard,
+            Objects::Fs => Self::Files,
+            Objects::S3 => unreachable!("there is an object store"),
+        }
+    }
+}
 
 /// The contract's name of a state.
 pub(super) fn state(state: State) -> UploadState {
@@ -38,7 +63,11 @@ pub(super) fn time(unix_ms: u64) -> Timestamp {
     Timestamp { seconds: (unix_ms / 1000) as i64, nanos: (unix_ms % 1000) as i32 * 1_000_000 }
 }
 
-pub(super) fn upload(view: &UploadView, endpoints: Vec<String>, objects: Objects) -> pb::Upload {
+pub(super) fn upload(
+    view: &UploadView,
+    endpoints: Vec<String>,
+    objects: &ObjectPlaces,
+) -> pb::Upload {
     let record = &view.record;
     let spec = &record.spec;
     pb::Upload {
@@ -67,7 +96,7 @@ pub(super) fn upload(view: &UploadView, endpoints: Vec<String>, objects: Objects
 }
 
 /// What it became, once it is COMPLETED.
-pub(super) fn object(record: &UploadRecord, objects: Objects) -> Option<pb::ObjectInfo> {
+pub(super) fn object(record: &UploadRecord, objects: &ObjectPlaces) -> Option<pb::ObjectInfo> {
     let UploadRecord { upload_id, spec, object, .. } = record;
     let place = Place { drive_id: &spec.drive_id, node_id: &spec.node_id, upload_id, objects };
     object.as_ref().map(|object| stored(place, object))
@@ -78,28 +107,33 @@ pub(super) struct Place<'a> {
     pub(super) drive_id: &'a DriveId,
     pub(super) node_id: &'a NodeId,
     pub(super) upload_id: &'a UploadId,
-    pub(super) objects: Objects,
+    pub(super) objects: &'a ObjectPlaces,
 }
 
 pub(super) fn stored(place: Place<'_>, object: &Object) -> pb::ObjectInfo {
     let Place { drive_id, node_id, upload_id, objects } = place;
     let (bucket, key) = match objects {
-        Objects::Discard => Default::default(),
-        Objects::Fs => {
+        ObjectPlaces::Discard => Default::default(),
+        ObjectPlaces::Files => {
             let [drive, node] = [drive_id.as_str(), node_id.as_str()].map(disk::escape);
             ("objects".to_owned(), format!("{drive}/{node}/{upload_id}"))
         }
+        ObjectPlaces::S3(drives) => match drives.get(drive_id) {
+            Some(drive) => (drive.bucket.to_string(), s3::key(&drive.prefix, node_id, upload_id)),
+            None => Default::default(),
+        },
     };
+    let as_stored = object.stored.clone().unwrap_or_default();
     pb::ObjectInfo {
         bucket,
         key,
-        etag: String::new(),
+        etag: as_stored.etag,
         size_bytes: signed(object.size_bytes),
         sha256: object.sha256.map_or_else(Default::default, |sum| sum.to_vec().into()),
         crc64nvme: object
             .crc64nvme
             .map_or_else(Default::default, |sum| sum.to_be_bytes().to_vec().into()),
-        version_id: String::new(),
+        version_id: as_stored.version_id.unwrap_or_default(),
     }
 }
 

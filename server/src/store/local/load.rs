@@ -7,9 +7,14 @@ use sluice_proto::{
     error::Reason,
     ids::{DriveId, Filename, NodeId, RequestId, UploadId},
 };
-use sluice_shard::record::{ChunkRecord, EndError, Object, StoredUpload, UploadRecord, UploadSpec};
+use sluice_shard::record::{
+    ChunkRecord, EndError, Object, StoredAs, StoredUpload, UploadRecord, UploadSpec,
+};
 
-use super::codec::{self, damaged};
+use super::{
+    codec::{self, damaged},
+    parts,
+};
 use crate::store::{LiveUploads, Loaded, damage};
 
 /// All live uploads, as [`StoredUpload::apply`] would have left them.
@@ -91,6 +96,8 @@ fn stored(conn: &Connection, row: &Row<'_>) -> rusqlite::Result<StoredUpload> {
     Ok(StoredUpload {
         record: record(row)?,
         chunks: chunks(conn, row.get("upload")?)?,
+        lost: parts::lost(conn, row.get("upload")?)?,
+        parts: parts::parts(conn, row.get("upload")?)?,
         hash_state: row.get("hash_state")?,
         rev: unsigned(row, "rev")?,
     })
@@ -125,6 +132,7 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<UploadRecord> {
             size_bytes: bytes as u64,
             crc64nvme: row.get::<_, Option<i64>>("object_crc64nvme")?.map(|sum| sum as u64),
             sha256: row.get("object_sha256")?,
+            stored: stored_as(row)?,
         }),
         None => None,
     };
@@ -147,7 +155,15 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<UploadRecord> {
         object,
         error,
         cleanup_pending: row.get("cleanup_pending")?,
+        schedule: parts::schedule(row)?,
+        multipart_id: row.get("multipart_id")?,
     })
+}
+
+fn stored_as(row: &Row<'_>) -> rusqlite::Result<Option<StoredAs>> {
+    let version_id = row.get("object_version_id")?;
+    let etag: Option<String> = row.get("object_etag")?;
+    Ok(etag.map(|etag| StoredAs { etag, version_id }))
 }
 
 fn spec(row: &Row<'_>) -> rusqlite::Result<UploadSpec> {

@@ -7,6 +7,7 @@ mod codec;
 mod forget;
 mod list;
 mod load;
+mod parts;
 mod schema;
 mod steps;
 

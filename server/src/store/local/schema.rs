@@ -69,4 +69,28 @@ pub(super) const MIGRATIONS: &[&str] = &[
     -- For who lost the id of an upload and looks for it by its request.
     CREATE INDEX uploads_request ON uploads (request_id) WHERE request_id IS NOT NULL;
 ",
+    "
+    -- Objects in S3: how they are cut, and what the store has of them.
+    ALTER TABLE uploads ADD COLUMN schedule_kind INTEGER;
+    ALTER TABLE uploads ADD COLUMN schedule_bytes INTEGER;
+    ALTER TABLE uploads ADD COLUMN multipart_id TEXT;
+    ALTER TABLE uploads ADD COLUMN object_etag TEXT;
+    ALTER TABLE uploads ADD COLUMN object_version_id TEXT;
+    CREATE TABLE parts (
+        upload INTEGER NOT NULL,
+        part INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        etag TEXT,
+        version_id TEXT,
+        PRIMARY KEY (upload, part)
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE lost_chunks (
+        upload INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        crc64nvme INTEGER NOT NULL,
+        crc32c INTEGER NOT NULL,
+        PRIMARY KEY (upload, number)
+    ) WITHOUT ROWID, STRICT;
+",
 ];

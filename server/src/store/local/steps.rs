@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, named_params, params};
 use sluice_proto::ids::UploadId;
 use sluice_shard::record::{ChunkPlace, ChunkRecord, Object, State, Transition, UploadRecord};
 
-use super::{Fence, StepError, check_fence, codec};
+use super::{Fence, StepError, check_fence, codec, parts};
 
 /// Takes those of `steps` that weren't taken before, all or none. `first_rev` is the `rev` of the
 /// first.
@@ -57,17 +57,19 @@ fn find(conn: &Connection, upload_id: &str) -> rusqlite::Result<Option<(i64, u64
 
 fn create(conn: &Connection, record: &UploadRecord) -> rusqlite::Result<i64> {
     let spec = &record.spec;
+    let (schedule_kind, schedule_bytes) = parts::schedule_columns(record.schedule);
     let metadata = serde_json::to_string(&spec.metadata).expect("a map of strings is JSON");
     conn.prepare_cached(
         "INSERT INTO uploads (
             upload_id, rev, state, cleanup_pending, total_chunks, create_ms, update_ms, expire_ms,
             tenant, drive_id, node_id, filename, mime_type, metadata, expected_size_bytes,
-            chunk_size_bytes, max_size_bytes, sha256, hash, if_not_exists, request_id, fingerprint
+            chunk_size_bytes, max_size_bytes, sha256, hash, if_not_exists, request_id, fingerprint,
+            schedule_kind, schedule_bytes
          ) VALUES (
             :upload_id, 0, :state, :cleanup_pending, :total_chunks, :create_ms, :update_ms,
             :expire_ms, :tenant, :drive_id, :node_id, :filename, :mime_type, :metadata,
             :expected_size_bytes, :chunk_size_bytes, :max_size_bytes, :sha256, :hash,
-            :if_not_exists, :request_id, :fingerprint
+            :if_not_exists, :request_id, :fingerprint, :schedule_kind, :schedule_bytes
          )",
     )?
     .execute(named_params! {
@@ -92,6 +94,8 @@ fn create(conn: &Connection, record: &UploadRecord) -> rusqlite::Result<i64> {
         ":if_not_exists": spec.if_not_exists,
         ":request_id": spec.request_id.as_ref().map(|id| id.as_str()),
         ":fingerprint": spec.fingerprint,
+        ":schedule_kind": schedule_kind,
+        ":schedule_bytes": schedule_bytes,
     })?;
     Ok(conn.last_insert_rowid())
 }
@@ -101,13 +105,23 @@ fn take(conn: &Connection, upload: i64, step: &Transition) -> rusqlite::Result<(
         Transition::Create(_) => unreachable!("an upload is made once"),
         Transition::PutChunk { number, chunk, total_chunks } => {
             put_chunk(conn, upload, *number, chunk)?;
+            parts::found(conn, upload, *number)?;
             conn.prepare_cached(
                 "UPDATE uploads SET total_chunks = coalesce(total_chunks, ?2), state = max(state, ?3)
                  WHERE upload = ?1",
             )?
             .execute(params![upload, total_chunks, codec::state_number(State::Uploading)])?;
         }
-        Transition::LoseChunk { number } => {
+        Transition::BeginMultipart { multipart_id } => {
+            conn.prepare_cached("UPDATE uploads SET multipart_id = ?2 WHERE upload = ?1")?
+                .execute(params![upload, multipart_id])?;
+        }
+        Transition::PlanPart { part, bytes } => parts::plan(conn, upload, *part, *bytes)?,
+        Transition::StorePart { part, stored } => parts::store(conn, upload, *part, stored)?,
+        Transition::LoseChunk { number } | Transition::BindChunk { number } => {
+            if let Transition::BindChunk { .. } = step {
+                parts::bind(conn, upload, *number)?;
+            }
             conn.prepare_cached("DELETE FROM chunks WHERE upload = ?1 AND number = ?2")?
                 .execute(params![upload, number])?;
         }
@@ -149,6 +163,7 @@ fn take(conn: &Connection, upload: i64, step: &Transition) -> rusqlite::Result<(
         Transition::CleanedUp => {
             conn.prepare_cached("UPDATE uploads SET cleanup_pending = 0 WHERE upload = ?1")?
                 .execute([upload])?;
+            parts::clear(conn, upload)?;
         }
     }
     Ok(())
@@ -210,15 +225,18 @@ fn set_state(conn: &Connection, upload: i64, state: State, ends: bool) -> rusqli
 
 fn put_object(conn: &Connection, upload: i64, object: Option<&Object>) -> rusqlite::Result<()> {
     let crc64nvme = object.and_then(|object| object.crc64nvme);
+    let stored = object.and_then(|object| object.stored.as_ref());
     conn.prepare_cached(
-        "UPDATE uploads SET object_bytes = ?2, object_crc64nvme = ?3, object_sha256 = ?4
-         WHERE upload = ?1",
+        "UPDATE uploads SET object_bytes = ?2, object_crc64nvme = ?3, object_sha256 = ?4,
+         object_etag = ?5, object_version_id = ?6 WHERE upload = ?1",
     )?
     .execute(params![
         upload,
         object.map(|object| object.size_bytes as i64),
         crc64nvme.map(|sum| sum as i64),
         object.and_then(|object| object.sha256),
+        stored.map(|stored| &stored.etag),
+        stored.and_then(|stored| stored.version_id.as_ref()),
     ])?;
     Ok(())
 }

@@ -158,6 +158,8 @@ pub(super) fn stored(
     Ok(StoredUpload {
         record: record(upload_id, state, metadata)?,
         chunks: BTreeMap::new(),
+        lost: BTreeMap::new(),
+        parts: BTreeMap::new(),
         hash_state: state.bytes("hash_state").map(<[u8]>::to_vec),
         rev: state.number("rev")?,
     })
@@ -174,6 +176,7 @@ fn record(
             crc64nvme: fields
                 .optional("object_crc64nvme", |text| u64::from_str_radix(text, 16).ok())?,
             sha256: fields.optional("object_sha256", sum)?,
+            stored: None,
         }),
         None => None,
     };
@@ -192,6 +195,8 @@ fn record(
         object,
         error,
         cleanup_pending: fields.read("cleanup_pending", flag)?,
+        schedule: None,
+        multipart_id: None,
     })
 }
 

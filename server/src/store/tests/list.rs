@@ -44,8 +44,7 @@ fn make(kept: &Kept, seed: u8, life: Life) -> StoredUpload {
     record.spec.filename = Filename::parse(if odd(0) { "odd" } else { "even" }).unwrap();
     record.spec.request_id = odd(1).then(|| RequestId::parse("r").unwrap());
     record.spec.drive_id = DriveId::parse(if odd(2) { "other" } else { "d" }).unwrap();
-    let mut stored =
-        StoredUpload { record: record.clone(), chunks: BTreeMap::new(), hash_state: None, rev: 1 };
+    let mut stored = StoredUpload::new(record.clone(), 1);
     let chunk = |bytes, place| ChunkRecord {
         attempt: 0,
         bytes,
@@ -63,7 +62,7 @@ fn make(kept: &Kept, seed: u8, life: Life) -> StoredUpload {
         },
         Transition::PutChunk { number: 1, chunk: chunk(7, spooled), total_chunks: None },
     ];
-    let object = Object { size_bytes: 12, crc64nvme: Some(1), sha256: None };
+    let object = Object { size_bytes: 12, crc64nvme: Some(1), sha256: None, stored: None };
     match life {
         Life::Open => {}
         Life::Ended(State::Completed) | Life::Swept(State::Completed) => {

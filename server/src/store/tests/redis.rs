@@ -20,8 +20,7 @@ fn upload(chunks: u32) -> (Vec<Transition>, StoredUpload) {
     let mut steps = vec![Transition::Create(Box::new(record()))];
     steps.extend((0..chunks).map(put));
     steps.push(Transition::HashState(vec![0, 255]));
-    let mut stored =
-        StoredUpload { record: record(), chunks: BTreeMap::new(), hash_state: None, rev: 1 };
+    let mut stored = StoredUpload::new(record(), 1);
     steps[1..].iter().for_each(|step| stored.apply(step, 77));
     (steps, stored)
 }
@@ -69,8 +68,7 @@ fn what_came_back_older_loses_what_it_shouldnt_have() {
     let (head, tail) = steps.split_at(3);
     take(&kept, 1, head.to_vec()).unwrap();
     // Unknown to Redis: chunk 0 was lost, and more came.
-    let mut stored =
-        StoredUpload { record: record(), chunks: BTreeMap::new(), hash_state: None, rev: 1 };
+    let mut stored = StoredUpload::new(record(), 1);
     let lost = Transition::LoseChunk { number: 0 };
     head[1..].iter().chain([&lost]).chain(tail).for_each(|step| stored.apply(step, 77));
     let gap = take(&kept, stored.rev, vec![put(9)]).unwrap_err();
