@@ -21,7 +21,7 @@ fn a_server_dies_at_each_boundary_the_first_time_it_is_there() {
     let mut random = Random::new(seed("crash_matrix, first"));
     for boundary in BOUNDARIES {
         let seed = random.within(0..1 << 40);
-        Crash { boundary, nth: 1, again: false, seed, settings: "" }.run();
+        Crash { boundary, nth: 1, again: false, seed, settings: "", audit: &audit }.run();
     }
 }
 
@@ -32,12 +32,25 @@ fn a_server_dies_at_each_boundary_later_and_again_while_it_recovers() {
 
 /// Some time at each boundary, and again.
 pub fn each_boundary(name: &str, boundaries: &[&'static str], settings: &str) {
+    each_boundary_with(name, boundaries, settings, &audit);
+}
+
+/// The same, with another last look.
+pub fn each_boundary_with(
+    name: &str,
+    boundaries: &[&'static str],
+    settings: &str,
+    audit: Audit<'_>,
+) {
     let mut random = Random::new(seed(name));
     for boundary in boundaries {
         let (nth, seed) = (random.within(2..40), random.within(0..1 << 40));
-        Crash { boundary, nth, again: true, seed, settings }.run();
+        Crash { boundary, nth, again: true, seed, settings, audit }.run();
     }
 }
+
+/// What looks at a server when all is over.
+pub type Audit<'a> = &'a dyn Fn(Server, &[Outcome]);
 
 /// One death.
 struct Crash<'a> {
@@ -49,6 +62,7 @@ struct Crash<'a> {
     seed: u64,
     /// Of the server.
     settings: &'a str,
+    audit: Audit<'a>,
 }
 
 impl Crash<'_> {
@@ -83,7 +97,7 @@ impl Crash<'_> {
         server.options.failpoints.clear();
         server.restart();
         let outcomes = uploads.outcomes();
-        audit(server, &outcomes);
+        (self.audit)(server, &outcomes);
     }
 
     fn assert_died_there(&self, ended: ExitStatus, server: &Server) {

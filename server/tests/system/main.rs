@@ -30,6 +30,7 @@ mod names;
 mod nodes;
 mod proxy;
 mod redis;
+mod s3;
 mod small_chunks;
 mod starts;
 mod upload_chunks;

@@ -67,6 +67,7 @@ fn scene(reason: Reason) -> Scene {
         Reason::Unauthenticated | Reason::PermissionDenied => {
             Scene::Nowhere("there is no authentication")
         }
+        Reason::StoreRefused => Scene::Nowhere("objects lie on disk; `s3::faults` has it"),
         Reason::Internal => Scene::Nowhere("it would be a bug"),
     }
 }
@@ -135,6 +136,13 @@ fn what_is_provoked_nowhere_is_told_why() {
         }
     }
     // Whoever adds one has to mean it.
-    let expected = ["LOADING", "NOT_OWNER", "UNAUTHENTICATED", "PERMISSION_DENIED", "INTERNAL"];
+    let expected = [
+        "STORE_REFUSED",
+        "LOADING",
+        "NOT_OWNER",
+        "UNAUTHENTICATED",
+        "PERMISSION_DENIED",
+        "INTERNAL",
+    ];
     assert_eq!(nowhere, expected);
 }

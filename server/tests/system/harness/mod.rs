@@ -13,7 +13,7 @@ mod tools;
 mod upload_loop;
 mod workload;
 
-pub use audit::audit;
+pub use audit::{audit, audit_but_objects};
 pub use calls::{Calls, Persist, assert_refused, checked_chunk, chunk, streamed_chunk};
 pub use data_dir::DataDir;
 pub use http::{RawAnswer, RawCall, get, message};

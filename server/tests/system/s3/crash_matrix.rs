@@ -1,0 +1,37 @@
+//! The crash matrix with objects in S3: each upload ends as one object there, and leaves nothing.
+
+use sluice_server::boundary::{BOUNDARIES, S3_BOUNDARIES};
+
+use super::Seaweed;
+use crate::crash_matrix::each_boundary_with;
+
+/// What only comes by with files that objects are gathered in.
+const ON_DISK: [&str; 3] = ["place.", "seal.", "remove."];
+/// What small objects don't come by that go in one PUT.
+const OF_PARTS: [&str; 4] = ["s3.begin.", "s3.part.", "s3.complete.", "s3.unstore."];
+/// What objects don't come by that go by parts.
+const OF_PUTS: [&str; 1] = ["s3.put."];
+
+fn but(boundaries: &[&'static str], without: &[&str]) -> Vec<&'static str> {
+    let is_there = |boundary: &&str| !without.iter().any(|begin| boundary.starts_with(begin));
+    boundaries.iter().copied().filter(is_there).collect()
+}
+
+fn each(store: &Seaweed, name: &str, boundaries: &[&'static str], section: &str) {
+    let settings = store.settings("disk", section);
+    let audit = |server, outcomes: &[_]| store.audit(server, outcomes);
+    each_boundary_with(name, boundaries, &settings, &audit);
+}
+
+#[test]
+fn a_server_dies_at_each_boundary_and_again_while_it_recovers() {
+    let boundaries = [but(BOUNDARIES, &ON_DISK), but(S3_BOUNDARIES, &OF_PARTS)].concat();
+    each(&Seaweed::start(), "crash_matrix, s3", &boundaries, "");
+}
+
+#[test]
+fn with_objects_by_parts_no_part_is_left() {
+    let boundaries = but(S3_BOUNDARIES, &OF_PUTS);
+    let section = "single_put_bytes = \"0\"\n";
+    each(&Seaweed::start(), "crash_matrix, s3 by parts", &boundaries, section);
+}
