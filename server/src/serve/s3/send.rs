@@ -58,6 +58,10 @@ impl ObjectStore {
             Ok(part) => Ok(StoredAs { etag: part.etag, version_id: None }),
             Err(ended) => Err(match told.take() {
                 Some(error) if ended.kind() == Some(ErrorKind::Body) => error.into(),
+                // By the bucket's lifecycle, or by hand: what was sent before is gone with it.
+                _ if ended.kind() == Some(ErrorKind::NoSuchUpload) => {
+                    Stop::mismatch("the object store has given the multipart upload up")
+                }
                 _ => ended.stop(&self.0.settings),
             }),
         }

@@ -358,6 +358,6 @@ fn an_upload_whose_keys_are_damaged_is_left_alone() {
         old.redis.ask(&["hset", &state, "rev", &rev, "fence", &fence]);
         old.redis.ask(&["copy", "saved", &chunks, "replace"]);
         let found = new.ask(async |stores| stores.load_open(STORE, WALL_MS).await.unwrap());
-        assert_eq!(found.uploads, [stored.clone()], "{spoil:?}");
+        assert_eq!(found.uploads, std::slice::from_ref(&stored), "{spoil:?}");
     }
 }

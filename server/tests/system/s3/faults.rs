@@ -183,6 +183,26 @@ fn an_upload_fails_by_what_the_store_refuses_for_good() {
     audit(&s3, server, &[failed]);
 }
 
+/// As a bucket's lifecycle does to those that take too long.
+#[test]
+fn an_upload_whose_parts_the_store_gives_up_fails() {
+    let (s3, server) = start("disk", BY_PARTS);
+    s3.inject(
+        Fault::new(Act::Answer(Refusal::no_such_upload())).on(Operation::UploadPart).always(),
+    );
+    let bytes = noise(12, LARGE_BYTES);
+    let id = runtime().block_on(async {
+        let calls = Calls::to(&server.address());
+        let (id, count) = send(&calls, "given up", &bytes).await;
+        end(&calls, &id, count).await.unwrap_err();
+        let status = calls.status(&id).await.unwrap().upload.unwrap();
+        assert_eq!(status.state(), UploadState::Failed);
+        id
+    });
+    let ended = Ended::As(UploadState::Failed);
+    audit(&s3, server, &[Outcome { upload_id: id, filename: "given up".into(), ended }]);
+}
+
 /// They are listed, found as they were told, and Complete is asked again.
 #[test]
 fn a_complaint_about_parts_that_are_there_as_told_may_pass() {
