@@ -193,8 +193,13 @@ fn an_upload_whose_parts_the_store_gives_up_fails() {
     let bytes = noise(12, LARGE_BYTES);
     let id = runtime().block_on(async {
         let calls = Calls::to(&server.address());
-        let (id, count) = send(&calls, "given up", &bytes).await;
-        end(&calls, &id, count).await.unwrap_err();
+        let id = calls.open("given up").await;
+        let mut chunks = bytes.chunks(CHUNK_BYTES).zip(0..);
+        // It may fail before all are sent.
+        while let Some((data, number)) = chunks.next()
+            && calls.upload_chunk(checked_chunk(&id, number, data, 2)).await.is_ok()
+        {}
+        end(&calls, &id, bytes.len().div_ceil(CHUNK_BYTES) as i32).await.unwrap_err();
         let status = calls.status(&id).await.unwrap().upload.unwrap();
         assert_eq!(status.state(), UploadState::Failed);
         id
