@@ -114,13 +114,8 @@ impl Reader<'_> {
         if durability == Durability::Power && spool == Spool::Memory {
             return Err(self.contradiction("durability", "spool is memory, which survives nothing"));
         }
-        let coordination = self.layer("local")?;
-        if objects == Objects::S3 && coordination == Coordination::Redis {
-            let reason = "objects is s3, of whose parts this build keeps no record in Redis yet";
-            return Err(self.contradiction("coordination", reason));
-        }
         Ok(Layers {
-            coordination,
+            coordination: self.layer("local")?,
             spool,
             objects,
             events: self.layer("off")?,

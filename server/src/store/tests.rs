@@ -16,9 +16,10 @@ use sluice_proto::{
 use sluice_shard::{
     effect::UploadView,
     keys::BodyId,
+    parts::Schedule,
     record::{
-        ChunkPlace, ChunkRecord, EndError, Extent, Object, State, StoredUpload, Transition,
-        UploadRecord, UploadSpec,
+        ChunkPlace, ChunkRecord, EndError, Extent, Object, State, StoredAs, StoredUpload,
+        Transition, UploadRecord, UploadSpec,
     },
 };
 
@@ -85,21 +86,52 @@ fn put_chunk() -> impl Strategy<Value = Transition> {
     )
 }
 
+fn schedule() -> impl Strategy<Value = Option<Schedule>> {
+    option::of((0..3u8, any::<u32>()).prop_map(|(kind, bytes)| match (kind, bytes.into()) {
+        (0, size_bytes) => Schedule::Single { size_bytes },
+        (1, part_bytes) => Schedule::Fixed { part_bytes },
+        (_, first_part_bytes) => Schedule::Growing { first_part_bytes },
+    }))
+}
+
+/// Few, so that parts are often alike.
+fn stored_as() -> impl Strategy<Value = StoredAs> {
+    let etag = prop_oneof![Just("a"), Just("\u{e9}\" b-2 c")];
+    (etag, option::of(prop_oneof![Just("null"), Just("v.1_-")])).prop_map(|(etag, version)| {
+        StoredAs { etag: etag.to_owned(), version_id: version.map(str::to_owned) }
+    })
+}
+
+/// What is done for objects in S3 alone.
+fn step_of_parts() -> impl Strategy<Value = Transition> {
+    prop_oneof![
+        1 => (0..6u32).prop_map(|number| Transition::BindChunk { number }),
+        1 => "[ -~]{1,9}".prop_map(|multipart_id| Transition::BeginMultipart { multipart_id }),
+        2 => (0..4u32, any::<u32>())
+            .prop_map(|(part, bytes)| Transition::PlanPart { part, bytes: bytes.into() }),
+        3 => (0..4u32, stored_as())
+            .prop_map(|(part, stored)| Transition::StorePart { part, stored }),
+    ]
+}
+
 fn step() -> impl Strategy<Value = Transition> {
     let error =
         || option::of(Just(EndError { reason: Reason::ObjectMismatch, message: "bad sum".into() }));
     let object = || {
-        let parts = (any::<u32>(), option::of(any::<u64>()), option::of(any::<[u8; 32]>()));
-        parts.prop_map(|(size_bytes, crc64nvme, sha256)| Object {
-            size_bytes: size_bytes.into(),
-            crc64nvme,
-            sha256,
-            stored: None,
-        })
+        let sums = (option::of(any::<u64>()), option::of(any::<[u8; 32]>()));
+        (any::<u32>(), sums, option::of(stored_as())).prop_map(
+            |(size_bytes, (crc64nvme, sha256), stored)| Object {
+                size_bytes: size_bytes.into(),
+                crc64nvme,
+                sha256,
+                stored,
+            },
+        )
     };
     let ends = prop_oneof![Just(State::Failed), Just(State::Aborted), Just(State::Expired)];
     prop_oneof![
         6 => put_chunk(),
+        5 => step_of_parts(),
         1 => (0..6u32).prop_map(|number| Transition::LoseChunk { number }),
         2 => (0..6u32, 0..3u32)
             .prop_map(|(number, attempt)| Transition::PlaceChunk { number, attempt }),
@@ -131,12 +163,16 @@ proptest! {
 
     /// What is loaded is what the reference says, also if batches come twice and overlap.
     #[test]
-    fn a_store_holds_what_its_steps_say(steps in vec(step(), 0..40), cuts in vec(0..40usize, 1..6)) {
-        let upload_id = record().upload_id;
-        let mut all = vec![Transition::Create(Box::new(record()))];
+    fn a_store_holds_what_its_steps_say(
+        schedule in schedule(),
+        steps in vec(step(), 0..40),
+        cuts in vec(0..40usize, 1..6),
+    ) {
+        let record = UploadRecord { schedule, ..record() };
+        let upload_id = record.upload_id;
+        let mut all = vec![Transition::Create(Box::new(record.clone()))];
         all.extend(possible(steps));
-        let mut stored =
-            StoredUpload::new(record(), 1);
+        let mut stored = StoredUpload::new(record, 1);
         all[1..].iter().for_each(|step| stored.apply(step, 0));
         stored.record.update_ms = 77;
         for kept in Kept::empty() {

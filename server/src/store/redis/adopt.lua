@@ -1,6 +1,6 @@
 -- Makes an upload the caller's, unless a later process has it, and reads it.
 --
--- KEYS: its state, chunks and metadata. ARGV: the caller's fence, and when Redis may forget the
+-- KEYS: its state, chunks, metadata, lost chunks and parts. ARGV: the caller's fence, and when Redis may forget the
 -- upload (Unix ms) if that is later than what was said before.
 --
 -- Answers OK, all fields of its state, and all of its metadata; or FENCED and whose it is; or

@@ -7,7 +7,11 @@ use sluice_proto::{
     error::Reason,
     ids::{DriveId, Filename, NodeId, RequestId, UploadId},
 };
-use sluice_shard::record::{EndError, Object, State, StoredUpload, UploadRecord, UploadSpec};
+use sluice_shard::record::{
+    EndError, Object, State, StoredAs, StoredUpload, UploadRecord, UploadSpec,
+};
+
+use super::part_text;
 
 /// Before the client's own keys among the metadata.
 const CLIENT_PREFIX: &str = "m.";
@@ -68,7 +72,13 @@ pub(super) fn of_record(record: &UploadRecord) -> Pairs {
         out.text("object_bytes", object.size_bytes);
         out.optional("object_crc64nvme", object.crc64nvme.map(|sum| format!("{sum:016x}")));
         out.optional("object_sha256", object.sha256.map(|sum| HEXLOWER.encode(&sum)));
+        let stored = object.stored.as_ref();
+        out.optional("object_etag", stored.map(|stored| &stored.etag));
+        let version_id = stored.and_then(|stored| stored.version_id.as_ref());
+        out.optional("object_version_id", version_id);
     }
+    out.optional("schedule", record.schedule.map(part_text::write_schedule));
+    out.optional("multipart_id", record.multipart_id.as_ref());
     if let Some(error) = &record.error {
         out.text("error_reason", error.reason.as_str());
         out.text("error_message", &error.message);
@@ -149,7 +159,7 @@ impl Fields {
     }
 }
 
-/// The upload that two hashes hold, without its chunks.
+/// The upload that two hashes hold, without its chunks and parts.
 pub(super) fn stored(
     upload_id: UploadId,
     state: &Fields,
@@ -176,7 +186,7 @@ fn record(
             crc64nvme: fields
                 .optional("object_crc64nvme", |text| u64::from_str_radix(text, 16).ok())?,
             sha256: fields.optional("object_sha256", sum)?,
-            stored: None,
+            stored: stored_as(fields)?,
         }),
         None => None,
     };
@@ -195,9 +205,15 @@ fn record(
         object,
         error,
         cleanup_pending: fields.read("cleanup_pending", flag)?,
-        schedule: None,
-        multipart_id: None,
+        schedule: fields.optional("schedule", part_text::read_schedule)?,
+        multipart_id: fields.optional("multipart_id", owned)?,
     })
+}
+
+fn stored_as(fields: &Fields) -> Result<Option<StoredAs>, Damaged> {
+    let version_id = fields.optional("object_version_id", owned)?;
+    let etag = fields.optional("object_etag", owned)?;
+    Ok(etag.map(|etag| StoredAs { etag, version_id }))
 }
 
 fn spec(fields: &Fields, metadata: &Fields) -> Result<UploadSpec, Damaged> {

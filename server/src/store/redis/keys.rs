@@ -13,23 +13,35 @@ pub(super) struct UploadKeys {
     pub(super) chunks: String,
     /// Hash: what the client calls it.
     pub(super) metadata: String,
+    /// Hash: chunk number to what must come again as it was.
+    pub(super) lost: String,
+    /// Sorted set: parts of its object by their numbers.
+    pub(super) etags: String,
 }
 
 impl UploadKeys {
     pub(super) fn new(upload_id: &UploadId) -> Self {
         let key = |part| format!("upload:{{{upload_id}}}:{part}");
-        Self { state: key("state"), chunks: key("chunks"), metadata: key("metadata") }
+        Self {
+            state: key("state"),
+            chunks: key("chunks"),
+            metadata: key("metadata"),
+            lost: key("lost"),
+            etags: key("etags"),
+        }
     }
 
     /// As scripts take them.
-    pub(super) fn all(&self) -> [&str; 3] {
-        [&self.state, &self.chunks, &self.metadata]
+    pub(super) fn all(&self) -> [&str; 5] {
+        [&self.state, &self.chunks, &self.metadata, &self.lost, &self.etags]
     }
 }
 
-/// Hash: chunks that one restore, of the process that began as `epoch`, has written so far.
-pub(super) fn restored_key(upload_id: &UploadId, epoch: u64, restore: u64) -> String {
-    format!("upload:{{{upload_id}}}:restored:{epoch}:{restore}")
+/// What one restore, of the process that began as `epoch`, has written so far of chunks, lost chunks
+/// and parts.
+pub(super) fn restored_keys(upload_id: &UploadId, epoch: u64, restore: u64) -> [String; 3] {
+    ["chunks", "lost", "etags"]
+        .map(|part| format!("upload:{{{upload_id}}}:restored:{epoch}:{restore}:{part}"))
 }
 
 /// String: the bytes of one attempt at a chunk.

@@ -8,12 +8,12 @@ use std::{
 use futures_util::{StreamExt as _, future::try_join3, stream};
 use sluice_io::redis::{RedisError, Value, cmd, read};
 use sluice_proto::ids::{StoreId, UploadId};
-use sluice_shard::record::{ChunkRecord, StoredUpload};
+use sluice_shard::record::{ChunkRecord, LostChunk, PartRecord, StoredUpload};
 
 use super::{
     ADOPT, AT_A_TIME, RedisStores, UploadKeys, chunk_text,
     fields::{self, Damaged, Fields},
-    kept_ms, keys, obeyed,
+    kept_ms, keys, obeyed, part_text,
 };
 use crate::store::{LiveUploads, Loaded, StepError, StoreError, damage};
 
@@ -160,7 +160,9 @@ impl RedisStores {
     ) -> Result<StoredUpload, StoreError> {
         let damaged = |source| StoreError::Damaged { upload_id, source };
         let mut upload = fields::stored(upload_id, state, metadata).map_err(damaged)?;
-        upload.chunks = self.chunks(upload_id, keys).await?;
+        let (lost, parts) = (self.lost(upload_id, keys), self.parts(upload_id, keys));
+        let read = try_join3(self.chunks(upload_id, keys), lost, parts).await?;
+        (upload.chunks, upload.lost, upload.parts) = read;
         Ok(upload)
     }
 
@@ -170,20 +172,60 @@ impl RedisStores {
         upload_id: UploadId,
         keys: &UploadKeys,
     ) -> Result<BTreeMap<u32, ChunkRecord>, StoreError> {
-        let mut chunks = BTreeMap::new();
-        self.scan("HSCAN", &keys.chunks, |pairs: HashMap<Vec<u8>, Vec<u8>>| {
+        self.numbered(upload_id, "chunks", &keys.chunks, chunk_text::read).await
+    }
+
+    async fn lost(
+        &self,
+        upload_id: UploadId,
+        keys: &UploadKeys,
+    ) -> Result<BTreeMap<u32, LostChunk>, StoreError> {
+        self.numbered(upload_id, "lost", &keys.lost, part_text::read_lost).await
+    }
+
+    /// A hash whose fields are numbers of chunks.
+    async fn numbered<T>(
+        &self,
+        upload_id: UploadId,
+        name: &str,
+        key: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<BTreeMap<u32, T>, StoreError> {
+        let mut all = BTreeMap::new();
+        self.scan("HSCAN", key, |pairs: HashMap<Vec<u8>, Vec<u8>>| {
             for (number, text) in pairs {
                 let [number, text] = [&number, &text].map(|word| String::from_utf8_lossy(word));
-                let chunk = number.parse().ok().zip(chunk_text::read(&text));
-                let source = || Damaged(format!("chunks {number}"));
-                chunks.extend([
-                    chunk.ok_or_else(|| StoreError::Damaged { upload_id, source: source() })?
+                let entry = number.parse().ok().zip(read(&text));
+                let source = || Damaged(format!("{name} {number}"));
+                all.extend([
+                    entry.ok_or_else(|| StoreError::Damaged { upload_id, source: source() })?
                 ]);
             }
             Ok(())
         })
         .await?;
-        Ok(chunks)
+        Ok(all)
+    }
+
+    async fn parts(
+        &self,
+        upload_id: UploadId,
+        keys: &UploadKeys,
+    ) -> Result<BTreeMap<u32, PartRecord>, StoreError> {
+        let mut parts = BTreeMap::new();
+        self.scan("ZSCAN", &keys.etags, |members: Vec<(Vec<u8>, f64)>| {
+            for (text, _) in members {
+                let text = String::from_utf8_lossy(&text);
+                let source = || Damaged(format!("etags {text}"));
+                let part = part_text::read_part(&text);
+                parts.extend([
+                    part.ok_or_else(|| StoreError::Damaged { upload_id, source: source() })?
+                ]);
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(parts)
     }
 
     /// Hands all of a large key over, in steps. What is changed meanwhile may come twice, and all does
@@ -221,7 +263,10 @@ impl RedisStores {
 pub(super) fn damage_of(upload_id: UploadId, error: StoreError) -> StoreError {
     match error {
         StoreError::Redis(RedisError::Server { code, .. }) if code == "WRONGTYPE" => {
-            StoreError::Damaged { upload_id, source: Damaged("state, metadata or chunks".into()) }
+            StoreError::Damaged {
+                upload_id,
+                source: Damaged("state, metadata, chunks, lost or etags".into()),
+            }
         }
         error => error,
     }

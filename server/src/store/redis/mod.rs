@@ -16,6 +16,7 @@ mod keys;
 mod lease;
 mod list;
 mod load;
+mod part_text;
 mod restore;
 mod steps;
 

@@ -9,13 +9,13 @@ use sluice_shard::record::StoredUpload;
 use super::{
     RESTORE, RedisStores, UploadKeys, chunk_text,
     fields::{self, Pairs},
-    forget_ms, kept_ms, keys, obeyed,
+    forget_ms, kept_ms, keys, obeyed, part_text,
     steps::add_pairs,
 };
 use crate::store::StoreError;
 
-/// Chunks of one page: more would hold Redis up for long.
-const PAGE_CHUNKS: usize = 20_000;
+/// Chunks, and parts, of one page: more would hold Redis up for long.
+const PAGE_ENTRIES: usize = 20_000;
 
 impl RedisStores {
     /// Whether Redis has less of an upload than its first `rev` steps.
@@ -53,28 +53,21 @@ impl RedisStores {
         let record = &upload.record;
         self.announce(record).await?;
         let names = UploadKeys::new(&record.upload_id);
-        let chunks: Pairs = upload
-            .chunks
-            .iter()
-            .map(|(number, chunk)| (number.to_string(), chunk_text::write(chunk).into_bytes()))
-            .collect();
         let mut state = fields::of_record(record);
         state.extend(upload.hash_state.iter().map(|hash| ("hash_state".to_owned(), hash.clone())));
         let metadata = fields::of_metadata(&record.spec);
-        let pages: Vec<Pairs> = match chunks.chunks(PAGE_CHUNKS) {
-            pages if pages.len() == 0 => vec![Pairs::new()],
-            pages => pages.map(<[_]>::to_vec).collect(),
-        };
-        let [state_key, chunks_key, metadata_key] = names.all();
-        let gathered = keys::restored_key(&record.upload_id, self.fence().epoch, next_restore());
+        let pages = pages(numbered(upload));
+        let gathered = keys::restored_keys(&record.upload_id, self.fence().epoch, next_restore());
+        let all_keys = [&names.all()[..], &gathered.each_ref().map(String::as_str)].concat();
         for (nth, page) in pages.iter().enumerate() {
             let is_last = nth + 1 == pages.len();
-            let mut call = RESTORE.by_name(&[state_key, chunks_key, metadata_key, &gathered]);
+            let mut call = RESTORE.by_name(&all_keys);
             call.arg(self.fence().to_string())
                 .arg(upload.rev)
                 .arg(forget_ms(record.expire_ms, wall_ms));
-            call.arg(upload.chunks.len()).arg(u8::from(is_last));
-            add_pairs(&mut call, page);
+            call.arg(upload.chunks.len()).arg(upload.lost.len()).arg(upload.parts.len());
+            call.arg(u8::from(is_last));
+            page.iter().for_each(|pairs| add_pairs(&mut call, pairs));
             if is_last {
                 add_pairs(&mut call, &state);
                 add_pairs(&mut call, &metadata);
@@ -88,6 +81,36 @@ impl RedisStores {
         }
         Ok(())
     }
+}
+
+/// Chunks, lost chunks and parts, each after its number.
+fn numbered(upload: &StoredUpload) -> [Pairs; 3] {
+    let StoredUpload { chunks, lost, parts, .. } = upload;
+    let pair = |number: &u32, text: String| (number.to_string(), text.into_bytes());
+    [
+        chunks.iter().map(|(number, chunk)| pair(number, chunk_text::write(chunk))).collect(),
+        lost.iter().map(|(number, lost)| pair(number, part_text::write_lost(lost))).collect(),
+        parts
+            .iter()
+            .map(|(number, part)| pair(number, part_text::write_part(*number, part)))
+            .collect(),
+    ]
+}
+
+/// At least one: the last brings the rest of the upload.
+fn pages(kinds: [Pairs; 3]) -> Vec<[Pairs; 3]> {
+    let (mut pages, mut room) = (vec![<[Pairs; 3]>::default()], PAGE_ENTRIES);
+    for (kind, pairs) in kinds.into_iter().enumerate() {
+        for pair in pairs {
+            if room == 0 {
+                pages.push(Default::default());
+                room = PAGE_ENTRIES;
+            }
+            pages.last_mut().expect("there is one")[kind].push(pair);
+            room -= 1;
+        }
+    }
+    pages
 }
 
 /// Told apart by it: restores of this process.

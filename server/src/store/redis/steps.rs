@@ -3,12 +3,12 @@
 use data_encoding::HEXLOWER;
 use sluice_io::redis::{Cmd, RedisError, cmd, read};
 use sluice_proto::ids::{StoreId, UploadId};
-use sluice_shard::record::{Object, Transition, UploadRecord};
+use sluice_shard::record::{Object, PartRecord, Transition, UploadRecord};
 
 use super::{
     RedisStores, TAKE, UploadKeys, chunk_text,
     fields::{self, Pairs},
-    forget_ms, keys, obeyed,
+    forget_ms, keys, obeyed, part_text,
 };
 use crate::store::{StepError, StoreError};
 
@@ -102,11 +102,18 @@ fn add(call: &mut Cmd, step: &Transition) {
             let total = total_chunks.map_or_else(String::new, |total| total.to_string());
             call.arg("put_chunk").arg(3).arg(*number).arg(chunk_text::write(chunk)).arg(total);
         }
-        Transition::BeginMultipart { .. }
-        | Transition::PlanPart { .. }
-        | Transition::StorePart { .. }
-        | Transition::BindChunk { .. } => {
-            unreachable!("with objects = s3 nothing is kept in Redis but bodies")
+        Transition::BindChunk { number } => {
+            call.arg("bind_chunk").arg(1).arg(*number);
+        }
+        Transition::BeginMultipart { multipart_id } => {
+            call.arg("begin_multipart").arg(1).arg(multipart_id);
+        }
+        Transition::PlanPart { part, bytes } => {
+            let planned = PartRecord { bytes: *bytes, stored: None };
+            call.arg("plan_part").arg(2).arg(*part).arg(part_text::write_part(*part, &planned));
+        }
+        Transition::StorePart { part, stored } => {
+            call.arg("store_part").arg(2).arg(*part).arg(part_text::write_stored(stored));
         }
         Transition::LoseChunk { number } => {
             call.arg("lose_chunk").arg(1).arg(*number);
@@ -124,11 +131,11 @@ fn add(call: &mut Cmd, step: &Transition) {
             call.arg("hash_state").arg(1).arg(state.as_slice());
         }
         Transition::Completing { object } => {
-            call.arg("completing").arg(3);
+            call.arg("completing").arg(OBJECT_WORDS);
             add_object(call, object.as_ref());
         }
         Transition::Completed(object) => {
-            call.arg("completed").arg(3);
+            call.arg("completed").arg(OBJECT_WORDS);
             add_object(call, Some(object));
         }
         Transition::End { state, error } => {
@@ -150,11 +157,18 @@ pub(super) fn add_pairs(call: &mut Cmd, pairs: &Pairs) {
     }
 }
 
+/// How many words an object is.
+const OBJECT_WORDS: usize = 5;
+
 fn add_object(call: &mut Cmd, object: Option<&Object>) {
     let crc64nvme = object.and_then(|object| object.crc64nvme);
+    let stored = object.and_then(|object| object.stored.as_ref());
+    let version_id = stored.and_then(|stored| stored.version_id.as_deref());
     call.arg(object.map_or_else(String::new, |object| object.size_bytes.to_string()))
         .arg(crc64nvme.map_or_else(String::new, |sum| format!("{sum:016x}")))
-        .arg(hex(object.and_then(|object| object.sha256.as_ref())));
+        .arg(hex(object.and_then(|object| object.sha256.as_ref())))
+        .arg(stored.map_or("", |stored| &stored.etag))
+        .arg(version_id.unwrap_or_default());
 }
 
 fn hex(sum: Option<&[u8; 32]>) -> String {

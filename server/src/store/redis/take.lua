@@ -1,12 +1,12 @@
 -- Takes those steps of one upload that weren't taken before, all or none.
 --
--- KEYS: its state, chunks and metadata. ARGV: the caller's fence, the rev of the first step, the
+-- KEYS: its state, chunks, metadata, lost chunks and parts. ARGV: the caller's fence, the rev of the first step, the
 -- time of the steps (Unix ms), when Redis may forget the upload (Unix ms), and the steps: each its
 -- name, how many words follow, and those.
 --
 -- Answers OK, and OVER if nothing can come of the upload any more; or FENCED and whose it is; or GAP
 -- and the rev that it has.
-local state, chunks, metadata = KEYS[1], KEYS[2], KEYS[3]
+local state, chunks, metadata, lost, parts = unpack(KEYS)
 local fence, first_rev, forget_ms = ARGV[1], tonumber(ARGV[2]), ARGV[4]
 local held = redis.call('HMGET', state, 'fence', 'rev', 'state')
 local rev = tonumber(held[2] or '0')
@@ -34,6 +34,8 @@ local function put_object(at)
     put('object_bytes', ARGV[at])
     put('object_crc64nvme', ARGV[at + 1])
     put('object_sha256', ARGV[at + 2])
+    put('object_etag', ARGV[at + 3])
+    put('object_version_id', ARGV[at + 4])
 end
 
 -- Fields and values, as many pairs as the word before them says; where they end.
@@ -44,7 +46,11 @@ local function put_pairs(key, at)
 end
 
 local is_pending = held[3] == 'PENDING'
-local put_chunks, ends = false, false
+local ends = false
+-- Keys that may be new, and then have no time to live.
+local begun = {}
+-- Whether chunks must come again as they were; nil until somebody asks.
+local has_lost
 local take = {}
 
 function take.create(at)
@@ -64,11 +70,48 @@ function take.put_chunk(at)
         put('state', 'UPLOADING')
         is_pending = false
     end
-    put_chunks = true
+    begun[chunks] = true
+    if has_lost == nil then
+        has_lost = redis.call('EXISTS', lost) == 1
+    end
+    if has_lost then
+        redis.call('HDEL', lost, ARGV[at])
+    end
 end
 
 function take.lose_chunk(at)
     redis.call('HDEL', chunks, ARGV[at])
+end
+
+-- Behind the attempt stand its length and its CRCs.
+function take.bind_chunk(at)
+    local record = redis.call('HGET', chunks, ARGV[at])
+    local known = record and string.match(record, '^%d+ (%d+ %x+ %x+) ')
+    if known then
+        redis.call('HSET', lost, ARGV[at], known)
+        redis.call('HDEL', chunks, ARGV[at])
+        begun[lost], has_lost = true, true
+    end
+end
+
+function take.begin_multipart(at)
+    put('multipart_id', ARGV[at])
+end
+
+-- Parts may be alike but for their numbers, and one number is one part.
+function take.plan_part(at)
+    redis.call('ZREMRANGEBYSCORE', parts, ARGV[at], ARGV[at])
+    redis.call('ZADD', parts, ARGV[at], ARGV[at + 1])
+    begun[parts] = true
+end
+
+function take.store_part(at)
+    local planned = redis.call('ZRANGEBYSCORE', parts, ARGV[at], ARGV[at])[1]
+    if planned then
+        redis.call('ZREM', parts, planned)
+        redis.call('ZADD', parts, ARGV[at], string.match(planned, '^%d+ %d+') .. ' ' .. ARGV[at + 1])
+        begun[parts] = true
+    end
 end
 
 -- The place is the record's end.
@@ -110,6 +153,7 @@ function take.ended(at)
     redis.call('HSET', state, 'state', ARGV[at], 'cleanup_pending', '1')
     is_pending = false
     redis.call('HDEL', state, 'object_bytes', 'object_crc64nvme', 'object_sha256')
+    redis.call('HDEL', state, 'object_etag', 'object_version_id')
     redis.call('HDEL', state, 'error_reason', 'error_message')
     if ARGV[at + 1] ~= '' then
         redis.call('HSET', state, 'error_reason', ARGV[at + 1], 'error_message', ARGV[at + 2])
@@ -119,6 +163,8 @@ end
 
 function take.cleaned_up()
     put('cleanup_pending', '0')
+    redis.call('UNLINK', lost, parts)
+    has_lost = false
     ends = true
 end
 
@@ -133,8 +179,8 @@ while at <= #ARGV do
 end
 if step_rev - 1 > rev then
     redis.call('HSET', state, 'rev', step_rev - 1, 'update_ms', ARGV[3])
-    if put_chunks then
-        redis.call('PEXPIREAT', chunks, forget_ms, 'NX')
+    for key in pairs(begun) do
+        redis.call('PEXPIREAT', key, forget_ms, 'NX')
     end
     if ends then
         for _, key in ipairs(KEYS) do

@@ -25,6 +25,22 @@ fn upload(chunks: u32) -> (Vec<Transition>, StoredUpload) {
     (steps, stored)
 }
 
+/// The same, the first chunk of which must come again as it was, and with so many parts, half of which
+/// the store has.
+fn upload_by_parts(chunks: u32, parts: u32) -> (Vec<Transition>, StoredUpload) {
+    let (mut steps, mut stored) = upload(chunks);
+    let begin = Transition::BeginMultipart { multipart_id: "m".to_owned() };
+    let mut more = vec![begin, Transition::BindChunk { number: 0 }];
+    more.extend((1..=parts).map(|part| Transition::PlanPart { part, bytes: 5 << 20 }));
+    more.extend((1..=parts / 2).map(|part| {
+        let stored = StoredAs { etag: "alike".to_owned(), version_id: None };
+        Transition::StorePart { part, stored }
+    }));
+    more.iter().for_each(|step| stored.apply(step, 77));
+    steps.extend(more);
+    (steps, stored)
+}
+
 fn take(kept: &RedisKept, first_rev: u64, steps: Vec<Transition>) -> Result<(), StoreError> {
     kept.ask(async move |stores| {
         stores.take_steps(record().upload_id, first_rev, 77, WALL_MS, &steps).await
@@ -44,9 +60,9 @@ fn restore(kept: &RedisKept, stored: &StoredUpload) -> Result<(), StoreError> {
 fn what_redis_lost_is_written_again_as_its_owner_knows_it() {
     let kept = RedisKept::empty();
     // More than a call of Lua takes, and more than a page.
-    for chunks in [0, 3, 9_000, 20_001] {
+    for (chunks, parts) in [(0, 0), (3, 2), (9_000, 10_000), (20_001, 1)] {
         kept.redis.ask(&["flushall"]);
-        let (mut steps, stored) = upload(chunks);
+        let (mut steps, stored) = upload_by_parts(chunks, parts);
         let missing = take(&kept, stored.rev + 1, vec![Transition::Completing { object: None }]);
         assert!(matches!(missing, Err(StoreError::Step(StepError::Gap { rev: 0, .. }))));
         restore(&kept, &stored).unwrap();
@@ -96,22 +112,23 @@ fn whoever_was_succeeded_restores_nothing_and_an_older_one_adopts_nothing() {
 #[test]
 fn every_key_of_an_upload_is_forgotten_some_day() {
     let kept = RedisKept::empty();
-    let (steps, stored) = upload(2);
+    let (steps, stored) = upload_by_parts(2, 2);
     take(&kept, 1, steps).unwrap();
     let keys = || {
         let keys = kept.redis.ask(&["keys", "upload:*"]);
         keys.lines().map(str::to_owned).collect::<Vec<_>>()
     };
     let expire = |key: &str| kept.redis.ask(&["pexpiretime", key]).parse::<u64>().unwrap();
-    assert_eq!(keys().len(), 3);
+    assert_eq!(keys().len(), 5);
     let open: Vec<u64> = keys().iter().map(|key| expire(key)).collect();
     assert!(open.iter().all(|&at_ms| at_ms == open[0] && at_ms > 1 << 42), "{open:?}");
     let end = Transition::End { state: State::Aborted, error: None };
     take(&kept, stored.rev + 1, vec![end, Transition::CleanedUp]).unwrap();
+    assert_eq!(keys().len(), 3, "neither parts nor lost chunks");
     assert!(keys().iter().all(|key| expire(key) == open[0]));
     kept.redis.ask(&["flushall"]);
     restore(&kept, &stored).unwrap();
-    assert_eq!(keys().len(), 3);
+    assert_eq!(keys().len(), 5);
     assert!(keys().iter().all(|key| expire(key) > 0));
 }
 

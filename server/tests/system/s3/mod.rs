@@ -5,6 +5,7 @@ mod crash_matrix;
 mod ends;
 mod faults;
 mod orphans;
+mod shared_state;
 mod starts;
 
 use std::{cell::RefCell, collections::BTreeSet};
