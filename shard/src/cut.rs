@@ -192,14 +192,20 @@ impl Upload {
         self.storing.made.clone().or(whole)
     }
 
+    /// The last part of an object that goes by parts, and its length, bytes, once that is known. S3
+    /// makes nothing of no part: what turns out empty is one empty part.
+    pub(crate) fn last_part(&self) -> Option<(u32, u64)> {
+        let (schedule, bytes) = (self.stored.record.schedule?, self.object_bytes()?);
+        let (last, range) = schedule.part_at(bytes.saturating_sub(1))?;
+        Some((last, bytes - range.start))
+    }
+
     /// Every byte is in parts that the store has.
     pub(crate) fn is_stored(&self) -> bool {
-        let Some(schedule) = self.stored.record.schedule else { return true };
-        if self.part_is_stored(WHOLE) {
+        if self.stored.record.schedule.is_none() || self.part_is_stored(WHOLE) {
             return true;
         }
-        let last = self.object_bytes().and_then(|bytes| bytes.checked_sub(1));
-        let Some((last, _)) = last.and_then(|last| schedule.part_at(last)) else { return false };
+        let Some((last, _)) = self.last_part() else { return false };
         self.stored.record.multipart_id.is_some()
             && (1..=last).all(|part| self.part_is_stored(part))
     }

@@ -34,8 +34,9 @@ pub(crate) fn advance(upload: &mut Upload, cx: &mut Context) {
     }
     if upload.state() <= State::Completing {
         placing::start_places(upload, cx);
-        storing::start(upload, cx);
         hash::advance(upload, cx);
+        // What is whole is sent once its hash is there.
+        storing::start(upload, cx);
     }
     if upload.state() == State::Completing
         && upload.ending == Ending::Open

@@ -111,7 +111,6 @@ fn plan_parts(upload: &mut Upload, cx: &mut Context) {
     if upload.stored.record.multipart_id.is_none() {
         return begin_multipart(upload, cx);
     }
-    let schedule = upload.stored.record.schedule.expect("its parts are planned");
     while let Some(part) = next_full(upload, cx) {
         upload.filling.take(part);
         if !upload.stored.parts.contains_key(&part) {
@@ -119,10 +118,7 @@ fn plan_parts(upload: &mut Upload, cx: &mut Context) {
             plan(upload, cx, part, bytes);
         }
     }
-    let end = upload.object_bytes().and_then(|bytes| Some((bytes, bytes.checked_sub(1)?)));
-    let Some((bytes, last_byte)) = end else { return };
-    let (last, range) = schedule.part_at(last_byte).expect("it fits the schedule");
-    let last_bytes = bytes - range.start;
+    let Some((last, last_bytes)) = upload.last_part() else { return };
     let is_in = upload.filling.filled_bytes(last) == last_bytes;
     if is_in && !upload.stored.parts.contains_key(&last) && has_room(upload, cx) {
         plan(upload, cx, last, last_bytes);
@@ -212,7 +208,7 @@ pub(crate) fn emit_send(upload: &Upload, cx: &mut Context, op: OpId, part: u32) 
         object.crc64nvme = Some(whole_crc64nvme(upload));
         return cx.emit(Effect::PutObject { op, record, object, slices });
     }
-    let at = upload.filling.first(part).expect("all of it is in");
+    let at = upload.filling.first(part).unwrap_or(At { number: 0, offset: 0 });
     let slices = upload.slices(at, range.clone());
     let sums = part_sums(upload, at, &range);
     let bytes = range.end - range.start;

@@ -9,7 +9,7 @@ use crate::{
     config::{Objects, Spool},
     event::{Failure, Outcome},
     keys::CallId,
-    parts::Schedule,
+    parts::{Plan, Schedule},
     record::{ChunkPlace, EndError, State, StoredAs, UploadSpec, WHOLE},
 };
 
@@ -53,6 +53,23 @@ fn nothing_at_all_is_one_empty_object() {
     let upload = rig.upload(sized(0));
     rig.complete(upload, Some(0)).unwrap();
     assert_eq!(rig.s3.objects[&upload], []);
+}
+
+/// S3 makes nothing of no part.
+#[test]
+fn what_turns_out_empty_after_it_was_begun_by_parts_is_one_empty_part() {
+    let memory = || ShardConfig { spool: Spool::Memory, budget_bytes: 2_000, ..s3() };
+    let plan = Plan { single_put_bytes: 0, ..s3().plan };
+    let config = || ShardConfig { plan, ..memory() };
+    let mut rig = Rig::new(config());
+    let upload = rig.upload(spec());
+    rig.chunk(upload, &send(0, &[1; 40])).unwrap();
+    assert!(rig.stored[&upload].record.multipart_id.is_some());
+    rig.restart(config());
+    rig.settle();
+    rig.complete(upload, Some(0)).unwrap();
+    assert_eq!(rig.s3.objects[&upload], []);
+    assert!(rig.s3.multiparts.is_empty());
 }
 
 /// A large one is begun before any byte has come; parts go as they fill, also out of order where a
@@ -130,6 +147,22 @@ fn a_small_object_is_held_against_its_sha256_before_it_is_sent() {
     let refused = rig.complete(upload, Some(1)).unwrap_err();
     assert_eq!(refused.reason, Reason::ObjectMismatch);
     assert!(rig.s3.objects.is_empty());
+}
+
+/// Nothing else happens by then that would have it sent.
+#[test]
+fn a_small_object_is_sent_as_soon_as_its_sha256_is_known() {
+    let mut rig = Rig::new(s3());
+    rig.holds_hashes = true;
+    let upload = rig.upload(UploadSpec { hash: true, chunk_size_bytes: Some(40), ..sized(80) });
+    for number in [0, 1] {
+        rig.chunk(upload, &send(number, &[7; 40])).unwrap();
+    }
+    assert!(!rig.s3.objects.contains_key(&upload));
+    rig.tell_hashes();
+    rig.settle();
+    assert_eq!(rig.s3.objects[&upload], [7; 80]);
+    assert_eq!(rig.state(upload), State::Completed);
 }
 
 #[test]

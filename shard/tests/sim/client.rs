@@ -309,6 +309,10 @@ impl Client {
             (Asked::Complete, Reason::ObjectMismatch | Reason::SizeMismatch) => {
                 self.done(world, State::Failed);
             }
+            // The upload has had more chunks than its file: they would have to come again as they were.
+            (Asked::Complete, Reason::LastConflict) if !self.honest => {
+                self.phase = Phase::Finish(Next::Abort);
+            }
             (
                 Asked::Complete,
                 Reason::MissingChunks | Reason::UploadEnded | Reason::LastConflict,
