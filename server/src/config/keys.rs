@@ -71,6 +71,7 @@ pub static KEYS: &[Key] = &[
     open("s3.sse_kms_key_id"),
     open("s3.tags"),
     open("s3.cache_control"),
+    open("s3.orphans"),
     open("kafka.brokers"),
     open("kafka.registry_url"),
     secret("mysql.url"),

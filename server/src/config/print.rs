@@ -70,6 +70,7 @@ impl Config {
             ("s3.parts_in_flight", s3.parts_in_flight.to_string()),
             ("s3.single_put_bytes", format_size_exact(s3.single_put_bytes)),
             ("s3.denied", format_duration(s3.denied)),
+            ("s3.orphans", if s3.aborts_orphans { "abort" } else { "report" }.into()),
         ]);
         let optional =
             ["s3.storage_class", "s3.sse", "s3.sse_kms_key_id", "s3.tags", "s3.cache_control"];

@@ -45,6 +45,8 @@ pub struct S3 {
     pub tags: Vec<(String, String)>,
     /// Cache-Control of every object.
     pub cache_control: Option<String>,
+    /// Whether multipart uploads that nobody goes on with are given up; or told alone.
+    pub aborts_orphans: bool,
 }
 
 impl S3 {

@@ -294,6 +294,7 @@ impl Parts {
             node: common.placement.node(),
             chunk_records_max: self.chunk_records_max,
             upload_lifetime: common.config.limits.upload_lifetime,
+            aborts: common.config.s3.as_ref().is_some_and(|s3| s3.aborts_orphans),
         };
         task::spawn_background(janitor.run()).detach();
     }

@@ -89,6 +89,14 @@ impl Stores {
         }
     }
 
+    /// Whether uploads of another node are known here.
+    pub(crate) async fn shares_state_with(&self, node: u64) -> Result<bool, StoreError> {
+        match self {
+            Self::Local(_) => Ok(false),
+            Self::Redis(stores) => stores.knows_node(node).await,
+        }
+    }
+
     /// Some uploads of a store, in the order that they were made.
     pub(crate) async fn list(
         &self,

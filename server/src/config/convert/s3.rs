@@ -78,6 +78,7 @@ impl Reader<'_> {
                 .optional("s3.tags", "at most 10 of key=value, by commas", tags)?
                 .unwrap_or_default(),
             cache_control: self.optional("s3.cache_control", "visible ASCII", header)?,
+            aborts_orphans: self.value("s3.orphans", "abort", "abort or report", orphans)?,
         }))
     }
 
@@ -184,6 +185,15 @@ fn word(text: &str) -> Option<String> {
 fn header(text: &str) -> Option<String> {
     let is_fit = !text.is_empty() && text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
     is_fit.then(|| text.to_owned())
+}
+
+/// Whether they are given up, or told alone.
+fn orphans(text: &str) -> Option<bool> {
+    match text {
+        "abort" => Some(true),
+        "report" => Some(false),
+        _ => None,
+    }
 }
 
 fn tags(text: &str) -> Option<Vec<(String, String)>> {

@@ -1,7 +1,8 @@
 //! Multipart uploads that nobody goes on with, found and given up.
 //!
-//! Only those under keys of our form are looked at, and of uploads that this node made. Those of open
-//! uploads are theirs to end.
+//! Only those under keys of our form are looked at, and of uploads that a node of this deployment made:
+//! this one, or one that shares its Redis, where its uploads are known. Those of open uploads are
+//! theirs to end.
 
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub(in crate::serve) struct Janitor {
     pub(in crate::serve) chunk_records_max: usize,
     /// An upload lives so long.
     pub(in crate::serve) upload_lifetime: Duration,
+    /// Whether what is found is given up; or told alone.
+    pub(in crate::serve) aborts: bool,
 }
 
 impl Janitor {
@@ -73,14 +76,31 @@ impl Janitor {
         target: &Target,
         multipart: &Multipart,
     ) -> Result<(), Ended> {
-        let upload_id = drives::upload_of(&target.prefix, &multipart.key);
-        let Some(upload_id) = upload_id.filter(|id| id.node() == self.node) else { return Ok(()) };
-        if !self.is_nobodys(upload_id, multipart).await {
+        let Some(upload_id) = drives::upload_of(&target.prefix, &multipart.key) else {
+            return Ok(());
+        };
+        if !self.is_ours(upload_id).await || !self.is_nobodys(upload_id, multipart).await {
             return Ok(());
         }
         self.store.0.metrics.orphan_found();
-        tracing::warn!(%upload_id, "a multipart upload that nobody goes on with is given up");
-        self.store.abort_orphan(bucket, multipart, upload_id).await
+        let Multipart { key, upload_id: multipart_id, .. } = multipart;
+        let becomes = if self.aborts { "is given up" } else { "stays, as s3.orphans is report" };
+        tracing::warn!(
+            bucket = &*target.bucket,
+            key,
+            multipart_id,
+            "nobody goes on with a multipart upload: it {becomes}"
+        );
+        match self.aborts {
+            true => self.store.abort_orphan(bucket, multipart, upload_id).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Whether what is known here of an upload is all that there is. Who can't tell leaves it alone.
+    async fn is_ours(&self, upload_id: UploadId) -> bool {
+        let node = upload_id.node();
+        node == self.node || self.stores.shares_state_with(node).await.unwrap_or(false)
     }
 
     /// Whether its upload has ended, or is unknown for longer than any upload lives.

@@ -32,7 +32,7 @@ use sluice_proto::{
     limits::ENDED_KEPT_MS,
 };
 
-use self::keys::{StoreKeys, UploadKeys};
+use self::keys::{NodeKeys, StoreKeys, UploadKeys};
 use super::{StepError, StoreError};
 use crate::boundary::{FORGETS, period_ms};
 
@@ -82,6 +82,17 @@ impl RedisStores {
     /// Whoever can't be sure to be the node still writes nothing.
     fn may_write(&self) -> Result<(), StoreError> {
         self.0.lease.holds().then_some(()).ok_or(StoreError::Lapsed)
+    }
+
+    /// Whether a process has ever run as this node here: what it did is known here, too.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn knows_node(&self, node: u64) -> Result<bool, StoreError> {
+        let epoch = NodeKeys::new(node).epoch;
+        let mut ask = cmd("EXISTS");
+        ask.arg(&epoch);
+        Ok(read(self.run(&epoch, &ask).await?)?)
     }
 
     fn store_keys(&self, store: StoreId) -> StoreKeys {
