@@ -132,7 +132,7 @@ impl Client {
     }
 
     /// Sets how calls are repeated; [`RetryPolicy::default`] is ten attempts, which wait 33 s
-    /// together at most, beside what the server asks for.
+    /// together at most, and ten minutes where the server asks to come back later.
     #[must_use]
     pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;

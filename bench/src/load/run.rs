@@ -16,8 +16,12 @@ use crate::load::upload::UploadError;
 use crate::load::wire::CallError;
 
 /// Backoff beside what the server asks for: short, since a load lives from pressing on.
-const RETRY: RetryPolicy =
-    RetryPolicy { base: Duration::from_millis(10), max: Duration::from_secs(1), attempts: 200 };
+const RETRY: RetryPolicy = RetryPolicy {
+    base: Duration::from_millis(10),
+    max: Duration::from_secs(1),
+    attempts: 200,
+    patience: Duration::ZERO,
+};
 
 /// One run.
 #[derive(Debug)]

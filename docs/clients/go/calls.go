@@ -21,6 +21,7 @@ import (
 const (
 	attempts = 10
 	timeout  = time.Minute
+	patience = 10 * time.Minute
 )
 
 // Every call may come twice, so whatever can pass is tried again.
@@ -29,10 +30,11 @@ var passing = map[codes.Code]bool{codes.Unavailable: true, codes.ResourceExhaust
 
 type method[Q, A any] func(context.Context, *Q, ...grpc.CallOption) (*A, error)
 
-// call calls until there is an answer. It waits as long as the server asks, and a random while.
+// call calls until there is an answer. It waits as long as the server asks, and a random while. A
+// server that asks to come back later may be full for minutes: that is no failed attempt.
 func call[Q, A any](ctx context.Context, do method[Q, A], request *Q) (*A, error) {
-	mostMs := 100
-	for attempt := 1; ; attempt++ {
+	mostMs, failed, begun := 100, 0, time.Now()
+	for {
 		var trailer metadata.MD
 		once, cancel := context.WithTimeout(ctx, timeout)
 		answer, err := do(once, request, grpc.WaitForReady(true), grpc.Trailer(&trailer))
@@ -41,7 +43,11 @@ func call[Q, A any](ctx context.Context, do method[Q, A], request *Q) (*A, error
 		if told := trailer.Get("grpc-retry-pushback-ms"); len(told) > 0 {
 			askedMs, _ = strconv.Atoi(told[0])
 		}
-		if !passing[status.Code(err)] || ctx.Err() != nil || askedMs < 0 || attempt == attempts {
+		if failed++; askedMs > 0 {
+			failed = 0
+		}
+		isOver := failed == attempts || time.Since(begun) > patience
+		if !passing[status.Code(err)] || ctx.Err() != nil || askedMs < 0 || isOver {
 			return answer, err
 		}
 		fmt.Printf("%v, asked to wait %d ms\n", status.Code(err), askedMs)

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use prost::Message as _;
+use tokio::time::Instant;
 use tonic::{Code, Response, Status};
 
 use crate::client::ClientError;
@@ -21,14 +22,18 @@ pub struct RetryPolicy {
     pub base: Duration,
     /// Any wait at most, beside what the server asks for.
     pub max: Duration,
-    /// Attempts of one call, the first included.
+    /// Attempts of one call in a row that the server doesn't ask to repeat later, the first
+    /// included.
     pub attempts: u32,
+    /// A call that the server asks to repeat later is given up after so long: it has no room, say,
+    /// while what stands behind it is down.
+    pub patience: Duration,
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
         let (base, max) = (Duration::from_millis(100), Duration::from_secs(10));
-        Self { base, max, attempts: 10 }
+        Self { base, max, attempts: 10, patience: Duration::from_secs(600) }
     }
 }
 
@@ -68,7 +73,7 @@ impl RetryPolicy {
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        let mut attempt = 1;
+        let mut repeats = Repeats::default();
         loop {
             let status = match call().await {
                 Ok(response) => return Ok(response.into_inner()),
@@ -80,14 +85,37 @@ impl RetryPolicy {
                 // Not an answer of the service: perhaps the way is broken.
                 link.lose_owner();
             }
-            let stop = stop || attempt >= self.attempts || stops(&refusal);
-            if stop || !may_retry(&refusal) {
+            let stop = stop || stops(&refusal) || !may_retry(&refusal);
+            let Some(nth) = repeats.next(self, &refusal).filter(|_| !stop) else {
                 return Err(ClientError::Refused(Box::new(refusal)));
-            }
-            tokio::time::sleep(self.jittered(attempt, refusal.retry_after)).await;
+            };
+            tokio::time::sleep(self.jittered(nth, refusal.retry_after)).await;
             link.count_retry();
-            attempt += 1;
         }
+    }
+}
+
+/// How often a call was repeated.
+#[derive(Default)]
+struct Repeats {
+    /// Attempts in a row that the server didn't ask to repeat later.
+    failed: u32,
+    /// Those that it did, and since when.
+    asked: u32,
+    asked_since: Option<Instant>,
+}
+
+impl Repeats {
+    /// How many of its kind the repeat after this refusal is; `None`: there is none.
+    fn next(&mut self, policy: &RetryPolicy, refusal: &ReceivedRefusal) -> Option<u32> {
+        if refusal.reason.is_some() && refusal.retry_after.is_some() {
+            let since = *self.asked_since.get_or_insert_with(Instant::now);
+            self.failed = 0;
+            self.asked += 1;
+            return (since.elapsed() < policy.patience).then_some(self.asked);
+        }
+        self.failed += 1;
+        (self.failed < policy.attempts).then_some(self.failed)
     }
 }
 

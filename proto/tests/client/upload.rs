@@ -1,9 +1,10 @@
 //! Uploads: refused, resumed, small, empty, and not what was sent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sluice_proto::checksum::Crc64Nvme;
-use sluice_proto::client::{ClientError, Progress, Source, UploadOptions};
+use sluice_proto::client::{ClientError, Progress, RetryPolicy, Source, UploadOptions};
 use sluice_proto::error::{Reason, Refusal};
 use sluice_proto::pb::UploadState;
 
@@ -30,6 +31,25 @@ async fn refusals_are_repeated_and_the_end_is_awaited() {
     let world = fake.world();
     assert_eq!(world.whole(), SENT);
     assert_eq!(world.chunk_calls.len(), 4 + 3);
+}
+
+/// It may be full for minutes, while what stands behind it is down.
+#[tokio::test]
+async fn a_server_that_asks_to_come_back_later_is_asked_again_for_as_long_as_patience_lasts() {
+    let full = status_of(&Refusal::new(Reason::SpoolFull, "full").retry_after_ms(1));
+    let longest = Duration::from_millis(1);
+    let retry = RetryPolicy { attempts: 2, base: longest, max: longest, ..Default::default() };
+    let world = World { refusals: vec![full.clone(); 50], ..Default::default() };
+    let (fake, client) = start(world).await;
+    let client = client.with_retry(retry);
+    client.upload(Source::stream(SENT), options(), |_| {}).await.unwrap();
+    assert_eq!(fake.world().whole(), SENT);
+
+    let (_fake, client) = start(World { refusals: vec![full], ..Default::default() }).await;
+    let client = client.with_retry(RetryPolicy { patience: Duration::ZERO, ..retry });
+    let error = client.upload(Source::stream(SENT), options(), |_| {}).await.unwrap_err();
+    let ClientError::Refused(refusal) = error else { panic!("{error}") };
+    assert_eq!(refusal.reason, Some(Reason::SpoolFull));
 }
 
 #[tokio::test]

@@ -119,7 +119,7 @@ async fn library_once(
     bytes: &[u8],
     acked_bytes: &mut u64,
 ) -> Result<String, sluice_proto::client::ClientError> {
-    let once = RetryPolicy { attempts: 1, ..RetryPolicy::default() };
+    let once = RetryPolicy { attempts: 1, patience: Duration::ZERO, ..RetryPolicy::default() };
     let client = Client::connect(address).await?.with_retry(once);
     let options = UploadOptions {
         filename: one.filename.clone(),

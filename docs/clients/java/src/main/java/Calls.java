@@ -18,6 +18,7 @@ import sluice.upload.v1.UploadServiceGrpc.UploadServiceBlockingStub;
 /** Calls of the upload service, repeated until there is an answer. */
 class Calls {
   private static final int ATTEMPTS = 10;
+  private static final long PATIENCE_MS = 600_000;
   private static final int TIMEOUT_S = 60;
   /** Every call may come twice, so whatever can pass is tried again. */
   private static final Set<Status.Code> PASSING = EnumSet.of(Status.Code.UNAVAILABLE,
@@ -64,10 +65,15 @@ class Calls {
     } while (state != UploadState.UPLOAD_STATE_COMPLETED);
   }
 
-  /** Calls until there is an answer. Waits as long as the server asks, and a random while. */
+  /**
+   * Calls until there is an answer. Waits as long as the server asks, and a random while. A server
+   * that asks to come back later may be full for minutes: that is no failed attempt.
+   */
   private <Q, A> A call(BiFunction<UploadServiceBlockingStub, Q, A> method, Q request)
       throws InterruptedException {
-    for (int attempt = 1; ; attempt++) {
+    int failed = 0;
+    long begunMs = System.currentTimeMillis();
+    for (int tries = 1; ; tries++) {
       try {
         var once = service.withWaitForReady().withDeadlineAfter(TIMEOUT_S, TimeUnit.SECONDS);
         return method.apply(once, request);
@@ -75,11 +81,14 @@ class Calls {
         var told = error.getTrailers() == null ? null : error.getTrailers().get(PUSHBACK);
         long askedMs = told == null ? 0 : Long.parseLong(told);
         var code = error.getStatus().getCode();
-        if (!PASSING.contains(code) || askedMs < 0 || attempt == ATTEMPTS) {
+        failed = askedMs > 0 ? 0 : failed + 1;
+        boolean isOver =
+            failed == ATTEMPTS || System.currentTimeMillis() - begunMs > PATIENCE_MS;
+        if (!PASSING.contains(code) || askedMs < 0 || isOver) {
           throw error;
         }
         System.out.println(code + ", asked to wait " + askedMs + " ms");
-        long mostMs = Math.min(10_000, 100L << attempt);
+        long mostMs = Math.min(10_000, 100L << Math.min(tries, 7));
         Thread.sleep(askedMs + ThreadLocalRandom.current().nextLong(mostMs));
       }
     }
