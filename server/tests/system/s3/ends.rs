@@ -5,7 +5,8 @@ use sluice_test_servers::{Redis, RedisOptions};
 
 use super::Seaweed;
 use crate::harness::{
-    Calls, Ended, Kind, Options, Outcome, Pace, Server, checked_chunk, noise, runtime, sha256, work,
+    Calls, Ended, Kind, Options, Outcome, Pace, Server, checked_chunk, eventually, noise, runtime,
+    sha256, work,
 };
 
 /// Chunks of a large object: parts straddle them, and they straddle parts.
@@ -58,6 +59,33 @@ fn assert_stored(done: &CompleteUploadResponse, id: &str, bytes: &[u8]) {
     assert_eq!(object.sha256, sha256(bytes)[..]);
     assert!(!object.etag.is_empty() && object.bucket == "sluice-test", "{object:?}");
     assert!(object.key.ends_with(id), "{object:?}");
+}
+
+/// What came was lost with the memory that it lay in, before a part was full; S3 makes nothing of no part.
+#[test]
+fn an_upload_that_turns_out_empty_after_it_was_begun_by_parts_is_an_empty_object() {
+    let store = Seaweed::start();
+    let settings = store.settings("memory", "single_put_bytes = \"0\"\n");
+    let mut server = Server::start(Options { settings, ..Options::default() });
+    let filename = "lost".to_owned();
+    let upload_id = runtime().block_on(async {
+        let calls = Calls::to(&server.address());
+        let upload_id = calls.open(&filename).await;
+        calls.upload_chunk(checked_chunk(&upload_id, 0, &noise(3, 1_000_000), 2)).await.unwrap();
+        upload_id
+    });
+    let (stock, bucket) = (&store.stock, store.server.bucket());
+    eventually(|| {
+        let open = stock.open_multiparts(bucket);
+        open.is_empty().then(|| "no multipart upload is begun".to_owned())
+    });
+    server.kill();
+    server.restart();
+    let done = runtime().block_on(async {
+        Calls::to(&server.address()).complete(&upload_id, Some(0)).await.unwrap()
+    });
+    assert_stored(&done, &upload_id, b"");
+    store.audit(server, &[Outcome { upload_id, filename, ended: Ended::Whole(Vec::new()) }]);
 }
 
 fn all_ends(spool: &str, section: &str, redis: Option<&Redis>) {
