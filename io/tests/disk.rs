@@ -1,5 +1,6 @@
 //! Bodies, objects and the data directory on a real file system.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -122,6 +123,27 @@ fn a_file_that_ends_inside_the_range_is_an_error() {
         let mut reader = RangeReader::new(file, 0, 10);
         let kind = reader.next().await.err().map(|error| error.kind());
         assert_eq!(kind, Some(std::io::ErrorKind::UnexpectedEof));
+    });
+}
+
+#[test]
+fn a_hole_gives_the_disk_back_and_leaves_its_neighbours_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f");
+    on_executor(move || async move {
+        const HOLE: std::ops::Range<u64> = 64 << 10..7 << 20;
+        let file = File::create(&path).await.unwrap();
+        file.preallocate(8 << 20).await.unwrap();
+        let body = pattern(5, 8 << 20);
+        write(&file, &BufferPool::new(2), 0, &body, 1 << 20).await;
+        let held_bytes = || std::fs::metadata(&path).unwrap().blocks() * 512;
+        assert!(held_bytes() >= 8 << 20);
+        file.punch(HOLE).await.unwrap();
+        assert!(held_bytes() <= (8 << 20) - (HOLE.end - HOLE.start), "{}", held_bytes());
+        let left = read(&file, 0, 8 << 20).await;
+        let (from, end) = (HOLE.start as usize, HOLE.end as usize);
+        assert!(left[..from] == body[..from] && left[end..] == body[end..]);
+        assert!(left[from..end].iter().all(|&byte| byte == 0));
     });
 }
 

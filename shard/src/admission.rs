@@ -156,12 +156,12 @@ fn take_extent(upload: &Upload, cx: &mut Context, number: u32, bytes: u64) -> Op
         Some(_) => cx.config.kept_bytes(),
         None => 0,
     };
-    let spool = cx.spools.get_mut(&store).expect("the store was loaded");
-    let (taken, is_free) = (spool.take(bytes, kept_bytes), spool.has(kept_bytes));
+    let taken = cx.take_extent(store, bytes, kept_bytes);
+    let is_free = cx.spools[&store].has(kept_bytes);
     if taken.is_some() || kept_bytes == 0 || !turn::take(upload, cx, number, is_free) {
         return taken;
     }
-    cx.spools.get_mut(&store).expect("the store was loaded").take(bytes, 0)
+    cx.take_extent(store, bytes, 0)
 }
 
 /// Whether the SHA-256 will come to a body while its bytes are in memory.

@@ -166,6 +166,21 @@ impl Context {
         }
     }
 
+    /// Room in a store's spool on disk, beside `kept_bytes` that stay free.
+    pub(crate) fn take_extent(
+        &mut self,
+        store: StoreId,
+        bytes: u64,
+        kept_bytes: u64,
+    ) -> Option<Extent> {
+        let spool = self.spools.get_mut(&store).expect("the store was loaded");
+        let taken = spool.take(bytes, kept_bytes);
+        for holes in spool.punched() {
+            self.emit(Effect::PunchSegment { store, holes });
+        }
+        taken
+    }
+
     /// Gives an extent back that no durable record names any more.
     pub(crate) fn free_extent(&mut self, upload_id: &UploadId, extent: Extent) {
         let store = upload_id.store();

@@ -260,6 +260,14 @@ pub enum Effect {
         /// The upload.
         upload_id: UploadId,
     },
+    /// Gives the disk back bytes of a spool segment that nothing names any more, and reads as
+    /// nothing from now on.
+    PunchSegment {
+        /// Which store.
+        store: sluice_proto::ids::StoreId,
+        /// Which bytes of which segment.
+        holes: crate::extents::Holes,
+    },
     /// Removes a spool segment that nothing names any more.
     RemoveSegment {
         /// Which store.
@@ -299,6 +307,7 @@ impl Effect {
             | Self::Append { .. }
             | Self::FreeMemory { .. }
             | Self::FreeBody { .. }
+            | Self::PunchSegment { .. }
             | Self::RemoveSegment { .. } => None,
         }
     }

@@ -8,7 +8,7 @@ use crate::{
     ending,
     extents::Extents,
     losing, placing,
-    record::{ChunkPlace, Extent, FoundUpload, State},
+    record::{ChunkPlace, FoundUpload, State},
     shard::Shard,
     steps,
     timers::Timer,
@@ -43,7 +43,7 @@ pub(crate) fn store_loaded(
     }
     for &segment in segments.found {
         if segments.stay {
-            spool.retake(Extent { segment, offset: 0, bytes: 0 });
+            spool.pin(segment);
         } else if spool.is_dead(segment) {
             shard.cx.emit(Effect::RemoveSegment { store, segment });
         }

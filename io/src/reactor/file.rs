@@ -7,7 +7,7 @@ mod direct;
 
 use std::cell::RefCell;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -95,6 +95,15 @@ impl File {
     /// `StorageFull` when the disk lacks them.
     pub async fn preallocate(&self, size: u64) -> io::Result<()> {
         Ok(self.inner.buffered.pre_allocate(size, false).await?)
+    }
+
+    /// Gives the disk back what lies in `range`, bytes, as far as it is whole blocks; it reads as
+    /// zeros from now on (`fallocate(2)`, `FALLOC_FL_PUNCH_HOLE`).
+    ///
+    /// # Errors
+    /// `Unsupported` where the file system can't.
+    pub async fn punch(&self, range: Range<u64>) -> io::Result<()> {
+        Ok(self.inner.buffered.deallocate(range.start, range.end - range.start).await?)
     }
 
     /// Cuts or extends the file to `size` bytes.

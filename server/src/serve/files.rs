@@ -1,13 +1,19 @@
 //! Where an upload's bytes are on disk, and the files that are open.
 
-use std::{cell::RefCell, collections::HashMap, io, path::PathBuf, rc::Rc};
+use std::{cell::RefCell, collections::HashMap, io, ops::Range, path::PathBuf, rc::Rc};
 
 use sluice_io::{
     disk,
-    reactor::file::{BufferPool, File},
+    reactor::{
+        file::{BufferPool, File},
+        task,
+    },
 };
 use sluice_proto::ids::{StoreId, UploadId};
-use sluice_shard::record::{Extent, UploadRecord};
+use sluice_shard::{
+    extents::Holes,
+    record::{Extent, UploadRecord},
+};
 
 /// More open files than this are closed when their last user is done.
 const OPEN_FILES_MAX: usize = 512;
@@ -99,17 +105,55 @@ impl Files {
             }
             opened => opened?,
         };
-        Ok(self.0.segments.borrow_mut().entry(key).or_insert(file).clone())
+        Ok(self.keep_segment(key, file))
     }
 
-    /// The segment that holds an extent that was written.
-    pub(crate) async fn written_segment(&self, store: StoreId, extent: Extent) -> io::Result<File> {
-        let key = (store.0, extent.segment);
+    /// A segment that was written.
+    pub(crate) async fn written_segment(&self, store: StoreId, segment: u32) -> io::Result<File> {
+        let key = (store.0, segment);
         if let Some(file) = self.0.segments.borrow().get(&key) {
             return Ok(file.clone());
         }
-        let file = File::open(&self.segment_path(store, extent.segment)).await?;
-        Ok(self.0.segments.borrow_mut().entry(key).or_insert(file).clone())
+        let file = File::open(&self.segment_path(store, segment)).await?;
+        Ok(self.keep_segment(key, file))
+    }
+
+    /// Keeps it open, in the place of another if many are: who uses that one has it still.
+    fn keep_segment(&self, key: (u16, u32), file: File) -> File {
+        let mut segments = self.0.segments.borrow_mut();
+        let any = segments.keys().next().copied();
+        if let Some(other) = any.filter(|_| segments.len() >= OPEN_FILES_MAX) {
+            segments.remove(&other);
+        }
+        segments.entry(key).or_insert(file).clone()
+    }
+
+    /// Removes a segment. What stays is found again at the next start.
+    pub(crate) fn remove_segment(&self, store: StoreId, segment: u32) {
+        self.0.segments.borrow_mut().remove(&(store.0, segment));
+        let path = self.segment_path(store, segment);
+        task::spawn_local(async move { drop(disk::remove(&path).await) }).detach();
+    }
+
+    /// Gives the disk back what nothing names. What stays goes with its segment.
+    pub(crate) fn punch_segment(&self, store: StoreId, holes: Holes) {
+        let me = self.clone();
+        let punching = async move {
+            let Holes { segment, ranges } = holes;
+            if let Err(error) = me.punch(store, segment, ranges).await {
+                let store = store.0;
+                tracing::warn!(store, segment, %error, "a spool segment keeps what it could give back");
+            }
+        };
+        task::spawn_local(punching).detach();
+    }
+
+    async fn punch(&self, store: StoreId, segment: u32, ranges: Vec<Range<u64>>) -> io::Result<()> {
+        let file = self.written_segment(store, segment).await?;
+        for range in ranges {
+            file.punch(range).await?;
+        }
+        Ok(())
     }
 
     /// The upload's partial object isn't written any more.
@@ -123,9 +167,5 @@ impl Files {
         if partials.len() > OPEN_FILES_MAX {
             partials.remove(upload_id);
         }
-    }
-
-    pub(crate) fn close_segment(&self, store: StoreId, segment: u32) {
-        self.0.segments.borrow_mut().remove(&(store.0, segment));
     }
 }

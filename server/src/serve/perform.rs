@@ -7,11 +7,7 @@ use sluice_io::{
     reactor::task,
     sqlite::{Database, DatabaseError},
 };
-use sluice_proto::{
-    checksum::Sha256State,
-    error::Reason,
-    ids::{StoreId, UploadId},
-};
+use sluice_proto::{checksum::Sha256State, error::Reason, ids::UploadId};
 use sluice_shard::{
     Effect, Event, Shard,
     effect::PlaceFrom,
@@ -98,7 +94,10 @@ impl Performer {
                 let small = self.0.small.as_ref().expect("bodies in Redis have a spool there");
                 small.free(BodyName { upload_id, number, attempt });
             }
-            Effect::RemoveSegment { store, segment } => self.remove_segment(store, segment),
+            Effect::PunchSegment { store, holes } => self.0.files.punch_segment(store, holes),
+            Effect::RemoveSegment { store, segment } => {
+                self.0.files.remove_segment(store, segment);
+            }
             effect => self.perform_slow(effect),
         }
     }
@@ -344,17 +343,6 @@ impl Performer {
 
     fn redis(&self) -> &RedisSpool {
         self.0.redis.as_ref().expect("bodies in Redis have a spool there")
-    }
-
-    fn remove_segment(&self, store: StoreId, segment: u32) {
-        let files = self.0.files.clone();
-        files.close_segment(store, segment);
-        let path = files.segment_path(store, segment);
-        let task = async move {
-            // What stays is found again at the next start.
-            drop(disk::remove(&path).await);
-        };
-        task::spawn_local(task).detach();
     }
 }
 

@@ -212,6 +212,10 @@ impl Rig {
                 self.freed += 1;
                 drop(self.bodies.remove(&body).expect("held once"));
             }
+            Effect::PunchSegment { holes, .. } => {
+                let is_hole = |at| holes.ranges.iter().any(|range| range.contains(&at));
+                self.spool.retain(|&(of, at), _| of != holes.segment || !is_hole(at));
+            }
             Effect::RemoveSegment { segment, .. } => self.segments_removed.push(segment),
             held => self.held.push_back(held),
         }

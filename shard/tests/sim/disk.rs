@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use sluice_proto::ids::{StoreId, UploadId};
 use sluice_shard::{
+    extents::Holes,
     keys::{BodyId, OpId},
     record::Extent,
 };
@@ -114,6 +115,15 @@ impl Disk {
         let data = segment.by_offset.get(&extent.offset).expect("what is read was written");
         assert_eq!(data.len() as u64, extent.bytes, "what is read is whole");
         data
+    }
+
+    /// Nothing that lies there is read again; what is still being written there is lost.
+    pub(crate) fn punch(&mut self, store: StoreId, holes: &Holes) {
+        let Some(segment) = self.segments.get_mut(&(store, holes.segment)) else { return };
+        let is_hole = |at: u64| holes.ranges.iter().any(|range| range.contains(&at));
+        segment.by_offset.iter_mut().filter(|(at, _)| is_hole(**at)).for_each(|(_, data)| {
+            data.clear();
+        });
     }
 
     pub(crate) fn segments_of(&self, store: StoreId) -> Vec<u32> {

@@ -20,6 +20,7 @@ mod redis;
 mod rest;
 mod rng;
 mod s3;
+mod spool;
 mod store;
 mod talk;
 mod trace;

@@ -1,6 +1,6 @@
 //! What becomes of an effect: when it happens, whether, and what the shard is told.
 
-use sluice_proto::ids::{StoreId, UploadId};
+use sluice_proto::ids::UploadId;
 use sluice_shard::{
     Effect, Event,
     config::{Objects, Spool},
@@ -138,7 +138,12 @@ impl World {
                 let range = *offset..offset + bytes;
                 self.disk.begin_write(Writer::Copy(life, *op), *upload_id, range);
             }
-            Effect::RemoveSegment { store, segment } => self.assert_unnamed(*store, *segment),
+            Effect::RemoveSegment { store, segment } => {
+                self.assert_unnamed(*store, *segment, &[0..u64::MAX]);
+            }
+            Effect::PunchSegment { store, holes } => {
+                self.assert_unnamed(*store, holes.segment, &holes.ranges);
+            }
             Effect::FreeBody { upload_id, number, attempt } => {
                 self.assert_unread(life, (*upload_id, *number, *attempt));
             }
@@ -147,7 +152,9 @@ impl World {
         }
         let weather = self.weather;
         let fate = match &effect {
-            Effect::DropBody { .. } | Effect::RemoveSegment { .. } => Fate::Happens,
+            Effect::DropBody { .. }
+            | Effect::RemoveSegment { .. }
+            | Effect::PunchSegment { .. } => Fate::Happens,
             _ if self.rng.percent(weather.fail) => Fate::Fails,
             _ if self.rng.percent(weather.lose) => Fate::Lost,
             _ => Fate::Happens,
@@ -167,20 +174,6 @@ impl World {
     }
 
     /// No record that counts names the segment, and nobody reads it.
-    fn assert_unnamed(&self, store: StoreId, segment: u32) {
-        for (upload_id, stored) in &self.stores.uploads {
-            let record = &stored.record;
-            if upload_id.store() != store || (record.state.ended() && !record.cleanup_pending) {
-                continue;
-            }
-            for chunk in stored.chunks.values() {
-                let named = matches!(chunk.place,
-                    sluice_shard::record::ChunkPlace::Spool(at) if at.segment == segment);
-                assert!(!named, "{chunk:?} of {upload_id} is in a segment that is removed");
-            }
-        }
-    }
-
     /// An effect ends.
     pub(crate) fn end(&mut self, life: u64, effect: Effect, fate: Fate) {
         let op = effect.op();
@@ -262,6 +255,7 @@ impl World {
             Effect::RemoveSegment { store, segment } => {
                 drop(self.disk.segments.remove(&(store, segment)));
             }
+            Effect::PunchSegment { store, holes } => self.disk.punch(store, &holes),
             Effect::FreeBody { upload_id, number, attempt } => {
                 self.redis.free((upload_id, number, attempt));
             }

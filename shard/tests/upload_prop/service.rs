@@ -222,6 +222,11 @@ impl Service {
                 self.bodies.get_mut(&body).expect("it is open").1.extend_from_slice(&bytes);
                 return None;
             }
+            Effect::PunchSegment { holes, .. } => {
+                let is_hole = |at: u64| holes.ranges.iter().any(|range| range.contains(&at));
+                self.spool.retain(|&(of, at), _| of != holes.segment || !is_hole(at));
+                return None;
+            }
             Effect::RemoveSegment { segment, .. } => {
                 self.spool.retain(|&(of, _), _| of != segment);
                 return None;

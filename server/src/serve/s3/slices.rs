@@ -103,7 +103,7 @@ impl Slices {
     async fn open(&self, upload_id: UploadId, slice: Slice) -> Result<Current, SliceError> {
         Ok(match slice.from {
             PlaceFrom::Spool(extent) => {
-                let file = self.files.written_segment(upload_id.store(), extent).await?;
+                let file = self.files.written_segment(upload_id.store(), extent.segment).await?;
                 let start = extent.offset + slice.offset;
                 Current::File(RangeReader::new(file, start, slice.bytes))
             }
