@@ -4,9 +4,14 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
 };
 
 use tempfile::TempDir;
+use tokio_rustls::rustls::{
+    ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
 
 const CURVE: &[&str] = &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
 
@@ -23,6 +28,16 @@ pub struct Issued {
     pub certificate: PathBuf,
     /// Its key.
     pub key: PathBuf,
+}
+
+impl Issued {
+    /// A server that shows it.
+    pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
+        let certificate = CertificateDer::from_pem_file(&self.certificate).unwrap();
+        let key = PrivateKeyDer::from_pem_file(&self.key).unwrap();
+        let config = ServerConfig::builder().with_no_client_auth();
+        Arc::new(config.with_single_cert(vec![certificate], key).unwrap())
+    }
 }
 
 impl Default for Authority {

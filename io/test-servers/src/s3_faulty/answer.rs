@@ -77,6 +77,7 @@ impl Answer {
             match shape {
                 Shape::EtagBare if name == "etag" => *value = value.replace('"', ""),
                 Shape::EtagEmpty if name == "etag" => value.clear(),
+                Shape::EtagOther if name == "etag" => *value = quoted("another"),
                 _ => {}
             }
         }
@@ -106,7 +107,11 @@ fn shaped_xml(text: &str, shape: Shape) -> String {
         Shape::EtagMissing => with_etags(text, ""),
         Shape::NoNamespace => text.replace(NAMESPACE, ""),
         Shape::Prefixed => prefixed(text),
-        Shape::EmptyBody | Shape::Chunked | Shape::Continue | Shape::UntilClose => text.to_owned(),
+        Shape::EtagOther
+        | Shape::EmptyBody
+        | Shape::Chunked
+        | Shape::Continue
+        | Shape::UntilClose => text.to_owned(),
     }
 }
 

@@ -94,7 +94,7 @@ impl Ask<'_> {
             head = head.header(*name, *value);
         }
         let (head, ()): (Parts, ()) = head.body(()).expect("a sound head").into_parts();
-        let mut asked = operation::asked(&head);
+        let mut asked = operation::asked(&head, None);
         let names: Vec<String> = asked.headers.keys().cloned().collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let signature = signature::signature(&asked, &names, self.keys, self.region, &time);

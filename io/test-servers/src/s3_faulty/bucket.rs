@@ -194,6 +194,14 @@ impl Store {
         sums::hex(&sums::md5([&Bytes::copy_from_slice(md5)]))
     }
 
+    pub(super) fn lose_part(&mut self, multipart: &OpenMultipart, number: u16) {
+        let OpenMultipart { bucket, key, upload_id, .. } = multipart;
+        let bucket = self.buckets.get_mut(bucket);
+        let multipart =
+            bucket.and_then(|bucket| bucket.multiparts.get_mut(&(key.clone(), upload_id.clone())));
+        multipart.and_then(|multipart| multipart.parts.remove(&number));
+    }
+
     pub(super) fn open_multiparts(&self) -> Vec<OpenMultipart> {
         let all = self.buckets.iter().flat_map(|(name, bucket)| {
             bucket.multiparts.iter().map(move |(id, multipart)| (name, id, multipart))

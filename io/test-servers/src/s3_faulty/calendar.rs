@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const DAY_S: i64 = 86_400;
 
 /// Seconds since 1970.
-pub(super) fn now_s() -> i64 {
+pub(crate) fn now_s() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     i64::try_from(since.map_or(0, |since| since.as_secs())).unwrap_or(i64::MAX)
 }
@@ -25,7 +25,7 @@ pub(super) fn basic(at_s: i64) -> String {
 }
 
 /// `2026-11-27T10:15:00.000Z`.
-pub(super) fn extended(at_s: i64) -> String {
+pub(crate) fn extended(at_s: i64) -> String {
     let (year, month, day) = date_of(at_s.div_euclid(DAY_S));
     let second = at_s.rem_euclid(DAY_S);
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);

@@ -116,6 +116,8 @@ pub enum Shape {
     EtagPlain,
     /// ETags are empty, in headers and XML.
     EtagEmpty,
+    /// ETags that nothing there has, in headers alone.
+    EtagOther,
     /// There is no ETag header, and no such element in XML.
     EtagMissing,
     /// XML of no namespace.

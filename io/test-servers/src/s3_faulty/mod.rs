@@ -10,7 +10,7 @@
 mod answer;
 mod ask;
 mod bucket;
-mod calendar;
+pub(crate) mod calendar;
 mod encoding;
 mod fault;
 mod link;
@@ -181,6 +181,21 @@ impl FaultyS3 {
     /// Changes what it can do.
     pub fn set_abilities(&self, change: impl FnOnce(&mut Abilities)) {
         change(&mut self.shared.inner().store.abilities);
+    }
+
+    /// Lets somebody else ask, too.
+    pub fn let_in(&self, identity: Identity) {
+        self.shared.identities().push(identity);
+    }
+
+    /// Knows these keys no longer.
+    pub fn shut_out(&self, access_key: &str) {
+        self.shared.identities().retain(|identity| identity.access_key != access_key);
+    }
+
+    /// Loses a part of an upload of parts that is open.
+    pub fn lose_part(&self, multipart: &OpenMultipart, number: u16) {
+        self.shared.inner().store.lose_part(multipart, number);
     }
 
     /// Makes a bucket, if it isn't there.

@@ -26,14 +26,15 @@ const UNKNOWN: [&str; 14] = [
 ];
 
 /// What a request's head asks.
-pub(super) fn asked(head: &Parts) -> Asked {
+pub(super) fn asked(head: &Parts, domain: Option<&str>) -> Asked {
     let path = head.uri.path().to_owned();
     let raw_query = head.uri.query().unwrap_or_default().to_owned();
     let query: BTreeMap<String, String> = encoding::pairs(&raw_query).collect();
-    let (bucket, key) = path
-        .trim_start_matches('/')
-        .split_once('/')
-        .unwrap_or_else(|| (path.trim_start_matches('/'), ""));
+    let rest = path.trim_start_matches('/');
+    let (bucket, key) = match domain.and_then(|domain| bucket_of_host(head, domain)) {
+        Some(bucket) => (bucket, rest),
+        None => rest.split_once('/').unwrap_or((rest, "")),
+    };
     let (bucket, key) = (encoding::decode(bucket), encoding::decode(key));
     let method = head.method.as_str().to_owned();
     let operation = operation(&method, &bucket, &key, &query, &head.headers);
@@ -49,6 +50,13 @@ pub(super) fn asked(head: &Parts) -> Asked {
         path,
         raw_query,
     }
+}
+
+/// The bucket that is the first label of the host.
+fn bucket_of_host<'a>(head: &'a Parts, domain: &str) -> Option<&'a str> {
+    let host = head.headers.get("host")?.to_str().ok()?;
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    host.strip_suffix(domain)?.strip_suffix('.')
 }
 
 fn headers(sent: &http::HeaderMap) -> BTreeMap<String, String> {

@@ -11,6 +11,8 @@ pub struct Options {
     pub identities: Vec<Identity>,
     /// What the store can do; [`super::FaultyS3::set_abilities`] changes it later.
     pub abilities: Abilities,
+    /// Where hosts called `BUCKET.domain` are buckets, too; `None`: paths alone name them.
+    pub domain: Option<String>,
     /// How it speaks TLS, and then nothing else; `None`: it doesn't.
     pub tls: Option<Tls>,
 }
@@ -26,6 +28,7 @@ impl Default for Options {
                 Identity::new("AKIAFAULTYSTORE00003", "faultystoresecretnumber3", Rights::None),
             ],
             abilities: Abilities::default(),
+            domain: None,
             tls: None,
         }
     }
@@ -42,13 +45,15 @@ pub struct Identity {
     pub session_token: Option<String>,
     /// What requests of its may do.
     pub rights: Rights,
+    /// From then on ExpiredToken is all it gets; `None`: its keys have no end.
+    pub ends_unix_s: Option<i64>,
 }
 
 impl Identity {
     /// Without a session token.
     pub fn new(access_key: &str, secret_key: &str, rights: Rights) -> Self {
         let (access_key, secret_key) = (access_key.into(), secret_key.into());
-        Self { access_key, secret_key, session_token: None, rights }
+        Self { access_key, secret_key, session_token: None, rights, ends_unix_s: None }
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) async fn serve(
     request: Request<Incoming>,
 ) -> Result<Response<Paced>, Infallible> {
     let (head, mut body) = request.into_parts();
-    let asked = asked(&head);
+    let asked = asked(&head, shared.options.domain.as_deref());
     let (number, strike) = {
         let mut inner = shared.inner();
         let strike = inner.faults.strike(&asked);
@@ -140,7 +140,8 @@ impl Exchange {
 
     fn carried_out(&self, body: Vec<Bytes>) -> Answer {
         let now_s = self.shared.now_s();
-        let signed = signature::verified(&self.asked, &self.shared.options, now_s);
+        let region = &self.shared.options.region;
+        let signed = signature::verified(&self.asked, &self.shared.identities(), region, now_s);
         let answer = match signed {
             Ok(()) => self.inner().store.carry_out(&self.asked, body, now_s),
             Err(refusal) => Err(refusal),

@@ -22,7 +22,7 @@ use super::{
     calendar,
     fault::{FaultId, Faults},
     link::{Connection, Handle, Link},
-    options::Options,
+    options::{Identity, Options},
     record::Records,
     serve::serve,
 };
@@ -39,6 +39,8 @@ pub(super) enum Mode {
 
 pub(super) struct Shared {
     pub(super) options: Options,
+    /// Who may ask now.
+    pub(super) identities: Mutex<Vec<Identity>>,
     pub(super) mode: watch::Sender<Mode>,
     pub(super) clock_offset_s: AtomicI64,
     inner: Mutex<Inner>,
@@ -75,6 +77,7 @@ impl Shared {
         let store = Store::new(&options.buckets, options.abilities.clone());
         let inner = Inner { store, faults: Faults::default(), records: Records::default() };
         Self {
+            identities: Mutex::new(options.identities.clone()),
             options,
             mode: watch::Sender::new(Mode::Up),
             clock_offset_s: AtomicI64::new(0),
@@ -87,6 +90,10 @@ impl Shared {
 
     pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn identities(&self) -> MutexGuard<'_, Vec<Identity>> {
+        self.identities.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn now_s(&self) -> i64 {

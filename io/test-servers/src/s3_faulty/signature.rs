@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Refusal, calendar, encoding,
-    options::{Identity, Options, Rights},
+    options::{Identity, Rights},
     record::Asked,
     sums::hex,
 };
@@ -25,15 +25,21 @@ struct Claim<'a> {
 }
 
 /// Whether the request is signed by somebody who may do it.
-pub(super) fn verified(asked: &Asked, options: &Options, now_s: i64) -> Result<(), Refusal> {
+pub(super) fn verified(
+    asked: &Asked,
+    identities: &[Identity],
+    region: &str,
+    now_s: i64,
+) -> Result<(), Refusal> {
     let claim = claim(asked)?;
-    let identity = options.identities.iter().find(|who| who.access_key == claim.access_key);
+    let identity = identities.iter().find(|who| who.access_key == claim.access_key);
     let identity = identity.ok_or_else(Refusal::invalid_access_key_id)?;
     let time = time_verified(asked, now_s)?;
-    if claim.region != options.region || !time.starts_with(claim.date) {
+    if claim.region != region || !time.starts_with(claim.date) {
         let message = "The authorization header is malformed; the region or date is wrong.";
-        return Err(Refusal::new(400, "AuthorizationHeaderMalformed", message)
-            .element("Region", &options.region));
+        return Err(
+            Refusal::new(400, "AuthorizationHeaderMalformed", message).element("Region", region)
+        );
     }
     all_signed(asked, &claim)?;
     if asked.header("x-amz-content-sha256").is_none() {
@@ -47,6 +53,10 @@ pub(super) fn verified(asked: &Asked, options: &Options, now_s: i64) -> Result<(
     if asked.header("x-amz-security-token") != identity.session_token.as_deref() {
         let message = "The provided token is malformed or otherwise invalid.";
         return Err(Refusal::new(400, "InvalidToken", message));
+    }
+    if identity.ends_unix_s.is_some_and(|ends_s| ends_s <= now_s) {
+        let message = "The provided token has expired.";
+        return Err(Refusal::new(400, "ExpiredToken", message));
     }
     let reads = matches!(asked.method.as_str(), "GET" | "HEAD");
     match identity.rights {
@@ -188,20 +198,20 @@ mod tests {
         }
     }
 
-    fn options() -> Options {
+    fn verified(asked: &Asked, now_s: i64) -> Result<(), Refusal> {
         let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
         let identity = Identity::new("AKIAIOSFODNN7EXAMPLE", secret, Rights::All);
-        Options { identities: vec![identity], ..Options::default() }
+        super::verified(asked, &[identity], "us-east-1", now_s)
     }
 
     #[test]
     fn the_example_of_the_reference_is_genuine_for_a_quarter_of_an_hour() {
         let at_s = calendar::from_basic("20130524T000000Z").unwrap();
         for skew_s in [-SKEW_S_MAX, 0, SKEW_S_MAX] {
-            assert_eq!(verified(&example(), &options(), at_s + skew_s), Ok(()));
+            assert_eq!(verified(&example(), at_s + skew_s), Ok(()));
         }
         for skew_s in [-SKEW_S_MAX - 1, SKEW_S_MAX + 1] {
-            let refused = verified(&example(), &options(), at_s + skew_s).unwrap_err();
+            let refused = verified(&example(), at_s + skew_s).unwrap_err();
             assert_eq!(refused.code, "RequestTimeTooSkewed");
         }
     }
@@ -212,7 +222,7 @@ mod tests {
         let code = |change: &dyn Fn(&mut Asked)| {
             let mut asked = example();
             change(&mut asked);
-            verified(&asked, &options(), at_s).unwrap_err().code
+            verified(&asked, at_s).unwrap_err().code
         };
         assert_eq!(code(&|asked| asked.path = "/test.txT".into()), "SignatureDoesNotMatch");
         assert_eq!(code(&|asked| asked.raw_query = "uploads".into()), "SignatureDoesNotMatch");
