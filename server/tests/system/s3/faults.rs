@@ -3,79 +3,15 @@
 use std::{thread, time::Duration};
 
 use sluice_proto::{
-    error::{Code, Reason},
+    error::Reason,
     pb::{InitiateUploadRequest, UploadState},
 };
-use sluice_test_servers::s3_faulty::{
-    Act, Fault, FaultyS3, Operation, Options as S3Options, Refusal,
-};
+use sluice_test_servers::s3_faulty::{Act, Fault, Operation, Refusal};
 
-use super::{Store, settings};
+use super::faulty::{BY_PARTS, CHUNK_BYTES, LARGE_BYTES, audit, end, send, start, whole};
 use crate::harness::{
-    Calls, Ended, Kind, Options, Outcome, Pace, Server, audit_but_objects, checked_chunk,
-    eventually, get, noise, runtime, work,
+    Calls, Ended, Kind, Outcome, Pace, checked_chunk, eventually, get, noise, runtime, work,
 };
-
-const CHUNK_BYTES: usize = 3_000_001;
-const LARGE_BYTES: usize = 20 << 20;
-const BY_PARTS: &str = "single_put_bytes = \"0\"\n";
-
-fn start(spool: &str, more: &str) -> (FaultyS3, Server) {
-    let s3 = FaultyS3::start(S3Options::default());
-    let store = Store { endpoint: s3.endpoint(), bucket: s3.bucket(), keys: s3.keys() };
-    let settings = settings(&store, spool, more);
-    let server = Server::start(Options { settings, ..Options::default() });
-    s3.forget_requests();
-    (s3, server)
-}
-
-/// Sends a large object; what is acked and not stored yet waits.
-async fn send(calls: &Calls, filename: &str, bytes: &[u8]) -> (String, i32) {
-    let request = InitiateUploadRequest { filename: filename.to_owned(), ..Default::default() };
-    let id = calls.initiate_upload(request).await.unwrap().upload_id;
-    let mut count = 0;
-    for data in bytes.chunks(CHUNK_BYTES) {
-        calls.upload_chunk(checked_chunk(&id, count, data, 2)).await.unwrap();
-        count += 1;
-    }
-    (id, count)
-}
-
-/// Asks for the end until there is one.
-async fn end(calls: &Calls, id: &str, count: i32) -> Result<(), Reason> {
-    loop {
-        match calls.complete(id, Some(count)).await {
-            Ok(done) if done.state() == UploadState::Completed => return Ok(()),
-            Ok(_) => {}
-            // Right after a start, or while a backend is down.
-            Err(refused) if refused.code == Code::Unavailable.number() => {}
-            Err(refused) => return Err(refused.reason.expect("a reason that is known")),
-        }
-    }
-}
-
-/// Nothing is there but the objects of what ended whole, one each and byte for byte.
-#[track_caller]
-fn audit(s3: &FaultyS3, mut server: Server, outcomes: &[Outcome]) {
-    let nodes = audit_but_objects(&mut server, outcomes);
-    let mut objects = s3.objects(s3.bucket());
-    for outcome in outcomes {
-        let Ended::Whole(bytes) = &outcome.ended else { continue };
-        let key = format!("{}/{}", nodes[&outcome.upload_id], outcome.upload_id);
-        let object = objects.remove(&key).unwrap_or_else(|| panic!("no object {key}"));
-        assert!(object.contents() == *bytes, "{key} isn't what was sent");
-        assert_eq!(object.metadata.get("sluice-upload-id"), Some(&outcome.upload_id));
-    }
-    assert!(objects.is_empty(), "objects of nobody: {:?}", objects.keys());
-    eventually(|| {
-        let open = s3.open_multiparts();
-        (!open.is_empty()).then(|| format!("open multipart uploads: {open:?}"))
-    });
-}
-
-fn whole(upload_id: String, filename: &str, bytes: Vec<u8>) -> Outcome {
-    Outcome { upload_id, filename: filename.to_owned(), ended: Ended::Whole(bytes) }
-}
 
 /// What happened there or on the way back, each time when an object of many parts is sent.
 #[test]

@@ -1,10 +1,13 @@
 //! Servers whose objects lie in S3: a real store, or one that breaks on command.
 
+mod bucket_gone;
 #[cfg(feature = "failpoints")]
 mod crash_matrix;
 mod ends;
 mod faults;
+mod faulty;
 mod orphans;
+mod parking;
 mod shared_state;
 mod starts;
 
@@ -25,10 +28,15 @@ struct Store<'a> {
 fn settings(store: &Store<'_>, spool: &str, more: &str) -> String {
     let Store { endpoint, bucket, keys } = store;
     let Identity { access_key, secret_key, .. } = keys;
+    let keys = format!("access_key_id = \"{access_key}\"\nsecret_access_key = \"{secret_key}\"\n");
+    settings_without_keys(endpoint, bucket, spool, &format!("{keys}{more}"))
+}
+
+/// The same of one that has its keys from elsewhere.
+fn settings_without_keys(endpoint: &str, bucket: &str, spool: &str, more: &str) -> String {
     format!(
         "objects = \"s3\"\nspool = \"{spool}\"\n[s3]\nendpoint = \"{endpoint}\"\n\
-         bucket = \"{bucket}\"\naccess_key_id = \"{access_key}\"\n\
-         secret_access_key = \"{secret_key}\"\ntimeout = \"5 s\"\nstall = \"5 s\"\n{more}"
+         bucket = \"{bucket}\"\ntimeout = \"5 s\"\nstall = \"5 s\"\n{more}"
     )
 }
 
@@ -53,30 +61,42 @@ impl Seaweed {
         settings(&Store { endpoint, bucket, keys: server.keys() }, spool, more)
     }
 
-    /// All uploads have ended as their clients were told; the bucket has exactly the objects of those
-    /// that ended whole, as the stock client reads them, and no multipart upload.
+    /// See [`audit_by`].
     #[track_caller]
-    fn audit(&self, mut server: Server, outcomes: &[Outcome]) {
-        let (stock, bucket) = (&self.stock, self.server.bucket());
-        let nodes = audit_but_objects(&mut server, outcomes);
-        eventually(|| {
-            let open = stock.open_multiparts(bucket);
-            (!open.is_empty()).then(|| format!("open multipart uploads: {open:?}"))
-        });
-        let mut expected = BTreeSet::new();
-        for outcome in outcomes {
-            let Ended::Whole(bytes) = &outcome.ended else { continue };
-            let key = format!("{}/{}", nodes[&outcome.upload_id], outcome.upload_id);
-            assert_eq!(stock.sha256(bucket, &key), hex(&sha256(bytes)), "{key}");
-            let head = stock.head(bucket, &key);
-            assert_eq!(head.metadata.get("sluice-upload-id"), Some(&outcome.upload_id));
-            assert_eq!(head.length_bytes, bytes.len() as u64);
-            expected.insert(key);
-        }
-        let keys: BTreeSet<_> = stock.keys(bucket).into_iter().collect();
-        let mut seen = self.seen.borrow_mut();
-        let new: BTreeSet<_> = keys.difference(&seen).cloned().collect();
-        assert_eq!(new, expected);
-        seen.extend(new);
+    fn audit(&self, server: Server, outcomes: &[Outcome]) {
+        let seen = &mut self.seen.borrow_mut();
+        audit_by(&self.stock, self.server.bucket(), seen, server, outcomes);
     }
+}
+
+/// All uploads have ended as their clients were told; the bucket has exactly the objects of those
+/// that ended whole, as the stock client reads them, and no multipart upload. `seen`: objects that
+/// were looked at before.
+#[track_caller]
+fn audit_by(
+    stock: &Stock,
+    bucket: &str,
+    seen: &mut BTreeSet<String>,
+    mut server: Server,
+    outcomes: &[Outcome],
+) {
+    let nodes = audit_but_objects(&mut server, outcomes);
+    eventually(|| {
+        let open = stock.open_multiparts(bucket);
+        (!open.is_empty()).then(|| format!("open multipart uploads: {open:?}"))
+    });
+    let mut expected = BTreeSet::new();
+    for outcome in outcomes {
+        let Ended::Whole(bytes) = &outcome.ended else { continue };
+        let key = format!("{}/{}", nodes[&outcome.upload_id], outcome.upload_id);
+        assert_eq!(stock.sha256(bucket, &key), hex(&sha256(bytes)), "{key}");
+        let head = stock.head(bucket, &key);
+        assert_eq!(head.metadata.get("sluice-upload-id"), Some(&outcome.upload_id));
+        assert_eq!(head.length_bytes, bytes.len() as u64);
+        expected.insert(key);
+    }
+    let keys: BTreeSet<_> = stock.keys(bucket).into_iter().collect();
+    let new: BTreeSet<_> = keys.difference(seen).cloned().collect();
+    assert_eq!(new, expected);
+    seen.extend(new);
 }
