@@ -6,6 +6,7 @@ mod crash_matrix;
 mod ends;
 mod faults;
 mod faulty;
+mod lesser_stores;
 mod orphans;
 mod parking;
 mod shared_state;
