@@ -11,6 +11,7 @@ mod orphans;
 mod parking;
 mod shared_state;
 mod starts;
+mod tls;
 
 use std::{cell::RefCell, collections::BTreeSet};
 
