@@ -12,6 +12,7 @@ mod parking;
 mod shared_state;
 mod starts;
 mod tls;
+mod versions;
 
 use std::{cell::RefCell, collections::BTreeSet};
 
