@@ -9,6 +9,7 @@ mod faulty;
 mod lesser_stores;
 mod orphans;
 mod parking;
+mod parts_renamed;
 mod shared_state;
 mod starts;
 mod tls;
