@@ -6,6 +6,7 @@ mod crash_matrix;
 mod ends;
 mod faults;
 mod faulty;
+mod hosts;
 mod lesser_stores;
 mod orphans;
 mod parking;
