@@ -11,6 +11,7 @@ mod lesser_stores;
 mod orphans;
 mod parking;
 mod parts_renamed;
+mod redis_loses;
 mod shared_state;
 mod starts;
 mod tls;
