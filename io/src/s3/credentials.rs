@@ -225,7 +225,9 @@ fn renew(
         };
         drop(shared);
         // Doubts that came meanwhile are about the old keys; new ones don't hurry it.
-        thread::sleep(PAUSE.min(wait));
+        let pause = PAUSE.min(wait);
+        thread::sleep(pause);
+        wait -= pause;
         while doubted.try_recv().is_ok() {}
     }
 }
@@ -316,6 +318,21 @@ mod tests {
         eventually(|| kept.current(&other).is_ok_and(|keys| keys.access_key == "2"));
         assert_eq!(kept.current(&one).unwrap().access_key, "2");
         assert_eq!(count.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn keys_of_a_short_life_are_renewed_again_and_again() {
+        let count = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&count);
+        let kept = Credentials::keep(true, move || {
+            let nth = counted.fetch_add(1, Ordering::SeqCst) + 1;
+            Ok(keys(nth, Some(timer::unix_ms() + 3_000)))
+        });
+        let (kept, seen) = (kept.unwrap(), Seen::default());
+        eventually(|| {
+            assert!(kept.current(&seen).is_ok(), "they have ended before there were others");
+            count.load(Ordering::SeqCst) >= 4
+        });
     }
 
     #[test]
