@@ -3,6 +3,8 @@
 //! Fetching blocks for seconds, so it is done on a thread of its own that all shards share; a shard
 //! looks at one counter a request, and takes new keys when there are some.
 
+mod sts;
+
 use std::{
     cell::RefCell,
     fmt,
@@ -50,7 +52,8 @@ pub enum CredentialsSource {
         /// `None`: `default`.
         name: Option<String>,
     },
-    /// `AWS_ROLE_ARN` with the token in `AWS_WEB_IDENTITY_TOKEN_FILE`, by Amazon's global STS.
+    /// `AWS_ROLE_ARN` with the token in `AWS_WEB_IDENTITY_TOKEN_FILE`, by Amazon's global STS or
+    /// that of `AWS_ENDPOINT_URL_STS`.
     WebIdentity,
     /// ECS tasks and EKS pod identities: `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `…_FULL_URI`.
     Container,
@@ -251,13 +254,13 @@ fn fetch(source: &CredentialsSource) -> Result<Keys, CredentialsError> {
             Fetched::from_credentials_file(file, name.as_deref())
         }
         CredentialsSource::Profile { file: None, name } => Fetched::from_profile(name.as_deref()),
-        CredentialsSource::WebIdentity => Fetched::from_sts_env(SESSION_NAME),
+        CredentialsSource::WebIdentity => sts::assume(SESSION_NAME).map_err(Into::into),
         CredentialsSource::Container => Fetched::from_container_credentials_provider(),
         // It is asked for by name, so the machine needn't say that it is EC2.
         CredentialsSource::InstanceMetadata => Fetched::from_instance_metadata_v2(true),
         CredentialsSource::Chain => Fetched::from_env()
             .or_else(|_| Fetched::from_profile(None))
-            .or_else(|_| Fetched::from_sts_env(SESSION_NAME))
+            .or_else(|_| sts::assume(SESSION_NAME))
             .or_else(|_| Fetched::from_container_credentials_provider())
             .or_else(|_| Fetched::from_instance_metadata_v2(false)),
     };
@@ -265,6 +268,7 @@ fn fetch(source: &CredentialsSource) -> Result<Keys, CredentialsError> {
     // What the crate says of a URL may hold a token.
     let fetched = fetched.map_err(|error| match error {
         awscreds::error::CredentialsError::Atto(error) => bad(format!("{:?}", error.kind())),
+        awscreds::error::CredentialsError::Io(error) => bad(error.to_string()),
         error => bad(error.to_string()),
     })?;
     let (Some(access_key), Some(secret_key)) = (fetched.access_key, fetched.secret_key) else {

@@ -5,12 +5,13 @@ mod socket;
 
 use std::{
     fmt, io,
+    net::TcpStream,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use rustls::{
-    ClientConfig, ConfigBuilder, RootCertStore,
+    ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, StreamOwned,
     client::WantsClientCert,
     crypto::ring,
     pki_types::{
@@ -100,6 +101,17 @@ impl Tls {
             None => builder.with_no_client_auth(),
         };
         Ok(Self(Arc::new(config)))
+    }
+
+    /// For a thread that may block. Hands are shaken by the first bytes.
+    pub(crate) fn over_blocking(
+        &self,
+        host: &str,
+        stream: TcpStream,
+    ) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let session = ClientConnection::new(Arc::clone(&self.0), name);
+        Ok(StreamOwned::new(session.map_err(io::Error::other)?, stream))
     }
 
     /// Shakes hands with a server that must have a certificate for `host`, a name or an IP address.
