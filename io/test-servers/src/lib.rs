@@ -7,6 +7,7 @@
 
 mod authority;
 mod ceph;
+mod lender;
 pub mod ports;
 mod process;
 mod redis;
@@ -17,6 +18,7 @@ mod stock;
 
 pub use authority::{Authority, Issued};
 pub use ceph::Ceph;
+pub use lender::Lender;
 pub use redis::{Options as RedisOptions, Place, Redis, Tls as RedisTls};
 pub use redis_cluster::RedisCluster;
 pub use s3_faulty::FaultyS3;

@@ -11,7 +11,7 @@ mod answer;
 mod ask;
 mod bucket;
 pub(crate) mod calendar;
-mod encoding;
+pub(crate) mod encoding;
 mod fault;
 mod link;
 mod listing;

@@ -130,7 +130,7 @@ fn upload(server: &Server, seed: u64, promised: bool) -> Outcome {
         let mut chunks: Vec<_> = (0..).zip(bytes.chunks(CHUNK_BYTES)).collect();
         let count = chunks.len() as i32;
         if promised {
-            chunks.reverse();
+            chunks.rotate_right(1);
         }
         for (number, data) in chunks {
             let chunk = checked_chunk(&id, number, data, 2);

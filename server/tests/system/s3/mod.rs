@@ -3,6 +3,7 @@
 mod bucket_gone;
 #[cfg(feature = "failpoints")]
 mod crash_matrix;
+mod credentials;
 mod ends;
 mod faults;
 mod faulty;
