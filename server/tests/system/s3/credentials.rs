@@ -145,7 +145,7 @@ fn keys_of_a_container_are_renewed_under_an_upload() {
     let mut count = 0;
     for data in bytes.chunks(CHUNK_BYTES) {
         // The rest comes when those have ended that its first parts were sent with.
-        while count == 4 && lender.lent() < 4 {
+        while count == 4 && lender.lent() < 3 {
             outcomes.push(work(Kind::Payload, &address, outcomes.len() as u64, Pace::default()));
         }
         runtime.block_on(calls.upload_chunk(checked_chunk(&id, count, data, 2))).unwrap();

@@ -128,15 +128,16 @@ fn a_full_spool_in_redis_pushes_back_and_drains() {
     assert_eq!(redis.ask(&["--scan", "--pattern", "upload:*"]), "");
 }
 
+/// What it was asked before it froze, it may do afterwards: nothing of that is left, either.
 #[test]
-fn a_store_that_died_comes_back_to_a_full_spool() {
-    let mut store = Seaweed::start();
-    let settings = store.settings("disk", &with_room(DISK_ROOM));
+fn a_store_that_freezes_thaws_to_a_full_spool() {
+    let store = Seaweed::start();
+    let settings = store.settings("disk", &with_room(DISK_ROOM)).replace("\"5 s\"", "\"1 s\"");
     let server = Server::start(Options { settings, ..Options::default() });
-    store.server.kill();
+    store.server.freeze();
     let uploads = upload_all(&server);
     until_pushed_back(&server, "SPOOL_FULL");
-    store.server.restart();
+    store.server.thaw();
     let outcomes: Vec<_> = uploads.into_iter().map(|one| one.join().unwrap()).collect();
     store.audit(server, &outcomes);
 }
