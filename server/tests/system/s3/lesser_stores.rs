@@ -149,7 +149,9 @@ fn where_parts_must_be_equal_they_are() {
     let more = format!("{BY_PARTS}{ROOM}");
     let (s3, server) = start_before(store_like(abilities), "disk", &more);
     let outcomes = [upload(&server, 1, false), upload(&server, 2, true)];
-    for part in s3.requests_of(Operation::UploadPart) {
+    let parts = s3.requests_of(Operation::UploadPart);
+    assert_eq!(parts.len(), outcomes.len() * OBJECT_BYTES.div_ceil(PART_BYTES as usize));
+    for part in parts {
         let last = OBJECT_BYTES as u64 % PART_BYTES;
         let number = u64::from(part.asked.part.unwrap());
         let is_last = number == OBJECT_BYTES as u64 / PART_BYTES + 1;
