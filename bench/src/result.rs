@@ -107,6 +107,9 @@ pub struct Repeat {
     pub server: Option<Taken>,
     /// The client's side.
     pub client: Taken,
+    /// What stands behind the server; none where nothing does.
+    #[serde(default)]
+    pub backend: Option<Taken>,
     /// Interfaces that saw anything.
     pub interfaces: Vec<Interface>,
     /// TCP segments sent again, on the whole machine.

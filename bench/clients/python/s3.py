@@ -43,10 +43,9 @@ class Load:
         self.begun = itertools.count(1)
 
     def prepare(self):
-        """A store that has just begun may need a while until it takes objects."""
+        """A store that has just begun may need a while until it takes objects. Its bucket is there."""
         for attempt in range(1, 31):
             try:
-                self.client.create_bucket(Bucket=self.bucket)
                 self.client.put_object(Bucket=self.bucket, Key="first", Body=b"1")
                 return
             except Exception:

@@ -12,12 +12,12 @@ use crate::peer::catalog;
 use crate::peer::product::{self, Product};
 use crate::peer::sink::{self, Keep};
 use crate::peer::tonic_server::{self, Tonic};
-use crate::peer::{reactor_sink, settings};
+use crate::peer::{forward, reactor_sink, s3_sink, settings};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Which: tonic-tuned, sink, sink-rotating, sink-glommio, tusd, seaweedfs, redis or
-    /// redis-log.
+    /// Which: tonic-tuned, sink, sink-rotating, sink-glommio, sink-s3, forward,
+    /// forward-rotating, tusd, seaweedfs, redis or redis-log.
     kind: String,
     #[command(flatten)]
     place: Place,
@@ -27,6 +27,9 @@ pub struct Arguments {
     /// Where products store; the folder must be theirs alone.
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
+    /// Where those that forward send what they take.
+    #[arg(long, value_name = "ADDRESS")]
+    to: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]
@@ -43,6 +46,8 @@ struct Place {
 pub struct Announced {
     address: SocketAddr,
     url: String,
+    #[arg(long)]
+    filer: Option<SocketAddr>,
 }
 
 /// Serves as tonic does by default, all bytes counted and dropped.
@@ -54,12 +59,15 @@ struct Stock {
 }
 
 pub fn run(arguments: &Arguments) -> Exit {
-    let Arguments { kind, place, cpu, data_dir } = arguments;
+    let Arguments { kind, place, cpu, data_dir, to } = arguments;
     let listen = place.listen;
     start(kind, place, || match kind.as_str() {
         "tonic-tuned" => tonic_server::serve(Tonic::Tuned, listen, listening),
         "sink" => run_sink(listen, Keep::Nothing),
         "sink-rotating" => run_sink(listen, Keep::Message),
+        "sink-s3" => run_s3_sink(listen),
+        "forward" => run_forward(listen, *to, Keep::Nothing),
+        "forward-rotating" => run_forward(listen, *to, Keep::Message),
         "sink-glommio" => Ok(reactor_sink::serve(listen, *cpu, listening)?),
         "tusd" => run_product(Product::Tusd, "bin/tusd", listen, data_dir.as_ref()),
         "seaweedfs" => run_product(Product::SeaweedFs, "bin/weed", listen, data_dir.as_ref()),
@@ -80,7 +88,7 @@ pub fn run_tonic_stock(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 }
 
 pub fn announce(arguments: &Announced) -> Exit {
-    tell(product::announce(arguments.address, &arguments.url).map_err(Into::into))
+    tell(product::announce(arguments.address, &arguments.url, arguments.filer).map_err(Into::into))
 }
 
 fn start(kind: &str, place: &Place, serve: impl FnOnce() -> Result<(), Box<dyn Error>>) -> Exit {
@@ -112,6 +120,23 @@ fn run_sink(listen: SocketAddr, keep: Keep) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(listen)?;
     listening(listener.local_addr()?);
     Ok(sink::serve(&listener, keep)?)
+}
+
+fn run_s3_sink(listen: SocketAddr) -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind(listen)?;
+    println!("listening http://{}", listener.local_addr()?);
+    Ok(s3_sink::serve(&listener)?)
+}
+
+fn run_forward(
+    listen: SocketAddr,
+    to: Option<SocketAddr>,
+    keep: Keep,
+) -> Result<(), Box<dyn Error>> {
+    let to = to.ok_or("--to is needed")?;
+    let listener = TcpListener::bind(listen)?;
+    listening(listener.local_addr()?);
+    Ok(forward::serve(&listener, to, keep)?)
 }
 
 fn run_product(

@@ -54,12 +54,15 @@ pub enum Missing {
 }
 
 /// Kinds of servers that [`server`] knows.
-pub const SERVERS: [&str; 9] = [
+pub const SERVERS: [&str; 12] = [
     "tonic-stock",
     "tonic-tuned",
     "sink",
     "sink-rotating",
     "sink-glommio",
+    "sink-s3",
+    "forward",
+    "forward-rotating",
     "tusd",
     "seaweedfs",
     "redis",
@@ -95,7 +98,7 @@ pub fn server(kind: &str, context: &ServerContext) -> Result<Program, Missing> {
         }
         _ => {}
     }
-    if kind == "seaweedfs" {
+    if matches!(kind, "seaweedfs" | "sink-s3") {
         extra.extend(settings::s3_access());
     }
     let settings = with_version(kind, settings::of_server(kind));
@@ -202,7 +205,7 @@ mod tests {
 
     #[test]
     fn what_this_program_serves_is_always_there_and_tells_its_settings() {
-        for kind in ["tonic-tuned", "sink", "sink-rotating", "sink-glommio"] {
+        for kind in ["tonic-tuned", "sink", "sink-rotating", "sink-glommio", "sink-s3", "forward"] {
             let program = server(kind, &context()).unwrap();
             assert_eq!(program.command[1..5], ["peer", kind, "--listen", "127.0.0.1:0"]);
             assert!(!program.settings.is_empty(), "{kind}");

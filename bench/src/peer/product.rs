@@ -32,6 +32,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// Ports of SeaweedFS, from S3's on: S3, master, volume, filer.
 const SEAWEEDFS_PORTS: u16 = 4;
+/// Which of them is the filer's.
+const FILER_PORT: u16 = 3;
 /// Its gRPC ports lie so far above the others.
 const GRPC_PORT_STEP: u16 = 10_000;
 
@@ -58,24 +60,32 @@ pub fn become_one(
         Product::SeaweedFs => format!("http://{address}"),
         Product::Redis | Product::RedisLog => address.to_string(),
     };
+    let mut announce = Command::new(std::env::current_exe()?);
+    announce.args(["announce", &address.to_string(), &url]);
+    if product == Product::SeaweedFs {
+        let filer = SocketAddr::new(address.ip(), address.port() + FILER_PORT);
+        announce.args(["--filer", &filer.to_string()]);
+    }
     // It ends by itself, and is never waited for.
-    Command::new(std::env::current_exe()?)
-        .args(["announce", &address.to_string(), &url])
-        .stdin(Stdio::null())
-        .spawn()?;
+    announce.stdin(Stdio::null()).spawn()?;
     let stderr = io::stderr();
     Err(Command::new(program).args(arguments).stdin(Stdio::null()).stdout(stderr).exec())
 }
 
-/// Waits until the process that began this one answers HTTP at `address`, and prints
-/// `listening URL`.
+/// Waits until the process that began this one answers HTTP at `address`, has SeaweedFS make the
+/// clients' bucket at its `filer`, and prints `listening URL`.
 ///
 /// # Errors
 /// When it is gone, or takes too long.
-pub fn announce(address: SocketAddr, url: &str) -> io::Result<()> {
+pub fn announce(address: SocketAddr, url: &str, filer: Option<SocketAddr>) -> io::Result<()> {
     let server = parent_id();
     let began = clock::now();
-    while !answers(address).unwrap_or(false) {
+    let bucket = format!("POST /buckets/{}/", settings::s3_access()["bucket"]);
+    let serves = || -> io::Result<bool> {
+        let made = filer.map_or(Ok(true), |filer| answers(filer, &bucket))?;
+        Ok(made && answers(address, "GET /status")?)
+    };
+    while !serves().unwrap_or(false) {
         if parent_id() != server {
             return Err(io::Error::other("the server ended before it served"));
         }
@@ -88,11 +98,12 @@ pub fn announce(address: SocketAddr, url: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether it answers, with whatever isn't a fault of its own.
-fn answers(address: SocketAddr) -> io::Result<bool> {
+/// Whether it answers what is asked, with whatever isn't a fault of its own.
+fn answers(address: SocketAddr, asked: &str) -> io::Result<bool> {
     let mut stream = TcpStream::connect_timeout(&address, ANSWER_MAX)?;
     stream.set_read_timeout(Some(ANSWER_MAX))?;
-    write!(stream, "GET /status HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let fields = format!("Host: {address}\r\nContent-Length: 0\r\nConnection: close\r\n");
+    write!(stream, "{asked} HTTP/1.1\r\n{fields}\r\n")?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
     // To Redis it is a command with too many words.
@@ -133,7 +144,7 @@ fn seaweedfs(listen: SocketAddr, data_dir: &Path) -> io::Result<(SocketAddr, Vec
         format!("-master.port={}", port + 1),
         format!("-volume.port={}", port + 2),
         "-filer=true".into(),
-        format!("-filer.port={}", port + 3),
+        format!("-filer.port={}", port + FILER_PORT),
         "-s3".into(),
         format!("-s3.port={port}"),
         format!("-s3.config={}", access.display()),
@@ -216,7 +227,7 @@ mod tests {
                 asked.map_while(Result::ok).find(String::is_empty).unwrap();
                 stream.write_all(said.as_bytes()).unwrap();
             });
-            assert_eq!(answers(address).unwrap_or(false), expected, "{said:?}");
+            assert_eq!(answers(address, "GET /status").unwrap_or(false), expected, "{said:?}");
             server.join().unwrap();
         }
     }

@@ -21,11 +21,11 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
 /// See [`STREAM_WINDOW_BYTES`].
 pub const FRAME_BYTES_MAX: u32 = 1 << 20;
 
-/// Who may write to SeaweedFS: it serves on loopback, for as long as a run takes.
+/// Who may write to the stores that speak S3: they serve on loopback, for as long as a run takes.
 const S3_KEY: &str = "sluice-bench";
 const S3_SECRET: &str = "sluice-bench-secret";
 
-/// What clients of SeaweedFS are told.
+/// What clients of such a store are told.
 pub fn s3_access() -> BTreeMap<String, String> {
     map(&[("access_key", S3_KEY), ("secret_key", S3_SECRET), ("bucket", "bench")])
 }
@@ -75,6 +75,21 @@ pub fn of_server(kind: &str) -> BTreeMap<String, String> {
             ("executor", "one, pinned"),
             ("buffer", "1 MiB, one a connection, reused"),
             ("SO_RCVLOWAT", "what a message lacks, 1 MiB at most"),
+        ]),
+        "forward" => map(&[
+            ("threads", "two a connection, blocking recv and send"),
+            ("buffer", "1 MiB, one a connection, reused"),
+        ]),
+        "forward-rotating" => map(&[
+            ("threads", "two a connection, blocking recv and send"),
+            ("buffers", "4 of a message's size a connection, touched before, used in turn"),
+        ]),
+        "sink-s3" => map(&[
+            ("threads", "one a connection, blocking recv"),
+            ("buffer", "1 MiB, one a connection, reused"),
+            ("keeps", "sizes, checksums and metadata; no bytes"),
+            ("checksums", "CRC-64/NVME, computed up to 64 KiB, else taken from the client"),
+            ("signatures", "not looked at"),
         ]),
         "tusd" => map(&[
             ("storage", "filestore, local disk"),

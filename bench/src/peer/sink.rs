@@ -79,26 +79,35 @@ fn hold(mut stream: TcpStream) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             read => read?,
         }
-        let length = usize::try_from(u64::from_be_bytes(header)).unwrap_or(usize::MAX);
-        if length > MESSAGE_BYTES_MAX {
-            return Err(io::Error::other(format!("a message of {length} bytes is too large")));
-        }
+        let length = message_bytes(header)?;
         stream.read_exact(buffers.next(length))?;
         total += length as u64;
         stream.write_all(&total.to_be_bytes())?;
     }
 }
 
+/// The length that a message begins with.
+///
+/// # Errors
+/// When it is beyond all bounds.
+pub(super) fn message_bytes(header: [u8; HEADER_BYTES]) -> io::Result<usize> {
+    let length = usize::try_from(u64::from_be_bytes(header)).unwrap_or(usize::MAX);
+    match length > MESSAGE_BYTES_MAX {
+        true => Err(io::Error::other(format!("a message of {length} bytes is too large"))),
+        false => Ok(length),
+    }
+}
+
 /// Buffers that are used in turn.
 #[derive(Debug, Default)]
-struct Rotation {
+pub(super) struct Rotation {
     buffers: Vec<Vec<u8>>,
     turn: usize,
 }
 
 impl Rotation {
     /// The next buffer. They are made when the first message comes, and again for a larger one.
-    fn next(&mut self, length: usize) -> &mut [u8] {
+    pub(super) fn next(&mut self, length: usize) -> &mut [u8] {
         if self.buffers.first().is_none_or(|buffer| buffer.len() < length) {
             // Two at least, or it wouldn't be cold.
             let buffers = (ROTATING_BYTES_MAX / length.max(1)).clamp(2, ROTATING_BUFFERS);
@@ -111,7 +120,7 @@ impl Rotation {
 }
 
 /// Zeros whose pages are there: else the first receive would pay for them.
-fn touched(length: usize) -> Vec<u8> {
+pub(super) fn touched(length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     bytes.iter_mut().step_by(PAGE_BYTES).for_each(|byte| *byte = std::hint::black_box(1));
     bytes

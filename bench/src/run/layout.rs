@@ -38,6 +38,11 @@ impl Layout {
         self.server_cpus.first(run.server.shards, &self.client_cpus)
     }
 
+    /// CPUs of the client of this run.
+    pub fn client_cpus_of(&self, run: &Run) -> Cpus {
+        if run.server.backend_alone { self.cpus_of(run) } else { self.client_cpus.clone() }
+    }
+
     /// How a run is started; its server stores in `data_dir`.
     ///
     /// # Errors
@@ -132,7 +137,7 @@ impl Layout {
     fn shown_cpus(&self, run: &Run, cpus: &Cpus) -> BTreeMap<String, String> {
         let mut shown = BTreeMap::new();
         if run.server.kind != ServerKind::None {
-            let both = cpus.shared(&self.client_cpus);
+            let both = cpus.shared(&self.client_cpus_of(run));
             let text = match both.is_empty() || run.client.kind == ClientKind::None {
                 true => cpus.to_string(),
                 false => format!("{cpus}, and the client is on {} too", numbers(&both)),
@@ -140,7 +145,11 @@ impl Layout {
             shown.insert("server CPUs".into(), text);
         }
         if run.client.kind != ClientKind::None {
-            shown.insert("client CPUs".into(), self.client_cpus.to_string());
+            shown.insert("client CPUs".into(), self.client_cpus_of(run).to_string());
+        }
+        if let Some(backend) = run.server.backend {
+            let text = format!("{}, on CPUs {}", backend.name(), self.client_cpus);
+            shown.insert("behind it".into(), text);
         }
         shown
     }

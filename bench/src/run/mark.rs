@@ -15,6 +15,7 @@ pub struct Mark {
     pub at: Instant,
     server: Option<Usage>,
     client: Option<Usage>,
+    backend: Option<Usage>,
     softirq_ticks: u64,
     syscalls: Option<u64>,
     interfaces: Vec<Counters>,
@@ -28,6 +29,8 @@ pub struct Looked {
     pub server: Vec<u32>,
     /// The client's.
     pub client: Vec<u32>,
+    /// Those of what stands behind the server; none where nothing does.
+    pub backend: Vec<u32>,
     /// The server's CPUs.
     pub server_cpus: Vec<usize>,
     /// The server's system calls, where they can be counted.
@@ -40,7 +43,7 @@ impl Looked {
     /// # Errors
     /// When a process is gone.
     pub fn mark(&mut self) -> io::Result<Mark> {
-        for family in [&mut self.server, &mut self.client] {
+        for family in [&mut self.server, &mut self.client, &mut self.backend] {
             *family = family.first().map_or_else(Vec::new, |&pid| proc::family(pid));
         }
         let usage = |family: &[u32]| match family {
@@ -51,6 +54,7 @@ impl Looked {
             at: now(),
             server: usage(&self.server)?,
             client: usage(&self.client)?,
+            backend: usage(&self.backend)?,
             softirq_ticks: proc::softirq_ticks(&self.server_cpus)?,
             syscalls: self.syscalls.as_mut().map(Syscalls::so_far).transpose()?,
             interfaces: proc::interfaces()?,
@@ -82,6 +86,11 @@ impl Mark {
     /// What the client took from `self` to `end`; memory isn't in it.
     pub fn client_until(&self, end: &Self) -> Option<Taken> {
         Some(taken(self.client?, end.client?))
+    }
+
+    /// What stands behind the server took from `self` to `end`; memory isn't in it.
+    pub fn backend_until(&self, end: &Self) -> Option<Taken> {
+        Some(taken(self.backend?, end.backend?))
     }
 
     /// Interfaces that saw anything from `self` to `end`.

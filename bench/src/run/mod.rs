@@ -2,6 +2,7 @@
 //!
 //! Nothing that is started outlives this process, and no run is let go on for ever.
 
+mod backend;
 mod child;
 pub(crate) mod cpus;
 mod hlog;

@@ -9,6 +9,7 @@ use crate::clock::{now, wall};
 use crate::job::{Job, Load};
 use crate::outcome::Outcome;
 use crate::result::{Repeat, Sample, Taken};
+use crate::run::backend;
 use crate::run::child::Child;
 use crate::run::cpus::Cpus;
 use crate::run::layout::{Layout, Start};
@@ -47,7 +48,7 @@ pub fn repeat(given: Given<'_>) -> Result<(Repeat, SystemTime), Ended> {
     fs::create_dir_all(&data_dir)?;
     let mut start = given.layout.start(given.run, &data_dir).map_err(Ended::failed)?;
     let cpus = given.layout.cpus_of(given.run);
-    let backend = start_backend(&given, &mut start)?;
+    let backend = backend::start(&given, &mut start)?;
     let server = match &start.server {
         None => None,
         Some(program) => {
@@ -56,7 +57,7 @@ pub fn repeat(given: Given<'_>) -> Result<(Repeat, SystemTime), Ended> {
             Some(Server::start(program, &cpus, drains, &log, given.interrupt)?)
         }
     };
-    let mut watch = Watch::new(given, server, &cpus)?;
+    let mut watch = Watch::new(given, server, backend.as_ref(), &cpus)?;
     let outcome = match &start.client {
         Some(_) => watch.load(&start)?,
         None => watch.rest()?,
@@ -65,21 +66,6 @@ pub fn repeat(given: Given<'_>) -> Result<(Repeat, SystemTime), Ended> {
     // Only now: the server drains into it.
     backend.map_or(Ok(()), Server::stop)?;
     Ok(finished)
-}
-
-/// Starts what stands behind the server, and tells the server where.
-fn start_backend(given: &Given<'_>, start: &mut Start) -> Result<Option<Server>, Ended> {
-    let Some(backend) = given.run.server.backend else { return Ok(None) };
-    let folder = given.folder.join("backend");
-    fs::create_dir_all(&folder)?;
-    let program = given.layout.backend(backend, &folder).map_err(Ended::failed)?;
-    let log = given.folder.join("backend.log");
-    let redis = Server::start(&program, &given.layout.client_cpus, false, &log, given.interrupt)?;
-    if let Some(server) = &mut start.server {
-        let url = format!("redis://{}", redis.address());
-        server.environment.push(("SLUICE_REDIS__URL".to_owned(), url));
-    }
-    Ok(Some(redis))
 }
 
 /// Looks at a repeat while it goes on.
@@ -113,7 +99,12 @@ const VERIFY_MAX: Duration = Duration::from_secs(180);
 const BUSY: f64 = 0.85;
 
 impl<'a> Watch<'a> {
-    fn new(given: Given<'a>, server: Option<Server>, cpus: &Cpus) -> Result<Self, Ended> {
+    fn new(
+        given: Given<'a>,
+        server: Option<Server>,
+        backend: Option<&Server>,
+        cpus: &Cpus,
+    ) -> Result<Self, Ended> {
         let pid = server.as_ref().map(Server::pid);
         let syscalls = match pid.filter(|_| given.count_syscalls) {
             // Most machines don't let us; then there is no figure.
@@ -127,6 +118,7 @@ impl<'a> Watch<'a> {
             looked: Looked {
                 server: pid.into_iter().collect(),
                 client: Vec::new(),
+                backend: backend.map(Server::pid).into_iter().collect(),
                 server_cpus,
                 syscalls,
             },
@@ -153,7 +145,8 @@ impl<'a> Watch<'a> {
         let job = serde_json::to_vec(&job).map_err(|error| Ended::failed(error.to_string()))?;
         let program = start.client.as_ref().expect("the caller has looked");
         let log = self.given.folder.join("client.log");
-        let mut client = Child::start(program, &self.given.layout.client_cpus, &job, &log)?;
+        let cpus = self.given.layout.client_cpus_of(self.given.run);
+        let mut client = Child::start(program, &cpus, &job, &log)?;
         self.looked.client = vec![client.pid()];
         let told = self.listen(&mut client).and_then(|told| {
             let status = client.wait(Duration::from_secs(10))?;
@@ -302,6 +295,7 @@ impl<'a> Watch<'a> {
             outcome,
             server,
             client,
+            backend: begin.backend_until(end),
             interfaces: begin.interfaces_until(end),
             retransmits: begin.retransmits_until(end),
             samples: self.samples,
@@ -325,12 +319,13 @@ fn client_bound(
     seconds: f64,
 ) -> Option<String> {
     let server_busy = server?.cpu_s / seconds;
-    let (cpus, busy) = (given.layout.client_cpus.count() as f64, client.cpu_s / seconds);
+    let client_cpus = given.layout.client_cpus_of(given.run);
+    let (cpus, busy) = (client_cpus.count() as f64, client.cpu_s / seconds);
     if busy >= BUSY * cpus {
         return Some(format!("the client kept {busy:.2} of its {cpus} CPUs busy"));
     }
     let server_cpus = given.layout.cpus_of(given.run);
-    let shared = server_cpus.shared(&given.layout.client_cpus).len() as f64;
+    let shared = server_cpus.shared(&client_cpus).len() as f64;
     let all = server_cpus.count() as f64 + cpus - shared;
     let used_up = shared > 0.0 && busy + server_busy >= BUSY * all;
     (used_up && busy > server_busy).then(|| {

@@ -100,6 +100,18 @@ pub const FIGURES: &[Figure] = &[
         of: |_, repeat| over(repeat.client.cpu_s, repeat.outcome.seconds),
     },
     Figure {
+        name: "backend_cpu_s_per_gb",
+        unit: "s/GB",
+        about: "CPU seconds of what stands behind the server for 10^9 bytes of payload",
+        of: |_, repeat| over(repeat.backend?.cpu_s, gb(repeat)),
+    },
+    Figure {
+        name: "backend_cpus_busy",
+        unit: "CPUs",
+        about: "CPUs that what stands behind the server kept busy",
+        of: |_, repeat| over(repeat.backend?.cpu_s, repeat.outcome.seconds),
+    },
+    Figure {
         name: "syscalls_per_gb",
         unit: "/GB",
         about: "system calls of the server for 10^9 bytes of payload",

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use crate::suite::Backend;
+
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -20,6 +22,10 @@ pub enum ServerKind {
     SinkRotating,
     /// A sink on glommio.
     SinkGlommio,
+    /// Blocking threads that read TCP and send it on: the limit of what lies between.
+    Forward,
+    /// The same through buffers of a chunk's size by turns: the limit where chunks are held.
+    ForwardRotating,
     /// A tus server, to local disk.
     Tusd,
     /// An object store that speaks S3, to local disk.
@@ -72,6 +78,8 @@ impl ServerKind {
             Self::Sink => "sink",
             Self::SinkRotating => "sink-rotating",
             Self::SinkGlommio => "sink-glommio",
+            Self::Forward => "forward",
+            Self::ForwardRotating => "forward-rotating",
             Self::Tusd => "tusd",
             Self::Seaweedfs => "seaweedfs",
             Self::Redis => "redis",
@@ -87,13 +95,24 @@ impl ServerKind {
                 client,
                 C::Own | C::Tonic | C::GrpcGo | C::GrpcJava | C::GrpcPython | C::Ghz | C::None
             ),
-            Self::Sink | Self::SinkRotating | Self::SinkGlommio => {
-                matches!(client, C::Tcp | C::None)
-            }
+            Self::Sink
+            | Self::SinkRotating
+            | Self::SinkGlommio
+            | Self::Forward
+            | Self::ForwardRotating => matches!(client, C::Tcp | C::None),
             Self::Tusd => matches!(client, C::Tus | C::None),
             Self::Seaweedfs => matches!(client, C::S3 | C::None),
             Self::Redis => matches!(client, C::RedisSet | C::Transitions | C::None),
             Self::None => client == C::Sha256,
+        }
+    }
+
+    /// Whether it can have that behind it, or do without.
+    pub fn stands_before(self, backend: Option<Backend>) -> bool {
+        match self {
+            Self::Sluice => backend != Some(Backend::Sink),
+            Self::Forward | Self::ForwardRotating => backend == Some(Backend::Sink),
+            _ => backend.is_none(),
         }
     }
 }
@@ -141,6 +160,15 @@ mod tests {
         assert!(!ServerKind::Sink.answers(ClientKind::Own));
         assert!(!ServerKind::None.answers(ClientKind::Tcp));
         assert!(ServerKind::Sluice.answers(ClientKind::None));
+    }
+
+    #[test]
+    fn who_sends_on_needs_somebody_who_takes_it() {
+        assert!(ServerKind::Forward.stands_before(Some(Backend::Sink)));
+        assert!(!ServerKind::Forward.stands_before(None));
+        assert!(ServerKind::Sluice.stands_before(Some(Backend::SinkS3)));
+        assert!(ServerKind::Sluice.stands_before(None));
+        assert!(!ServerKind::Sink.stands_before(Some(Backend::Redis)));
     }
 
     #[test]

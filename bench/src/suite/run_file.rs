@@ -45,6 +45,9 @@ pub struct Server {
     /// What stands behind it, started anew for each repeat, beside the client. Its CPU isn't the
     /// server's.
     pub backend: Option<Backend>,
+    /// Whether what stands behind has the clients' CPUs alone: the client then shares the server's.
+    #[serde(default)]
+    pub backend_alone: bool,
     /// Another build of sluice than the one that the suite is run with.
     pub binary: Option<PathBuf>,
 }
@@ -57,6 +60,12 @@ pub enum Backend {
     Redis,
     /// Redis with an append-only file, which it syncs each second.
     RedisLog,
+    /// A blocking TCP sink.
+    Sink,
+    /// An object store that keeps no bytes.
+    SinkS3,
+    /// An object store, to local disk.
+    Seaweedfs,
 }
 
 impl Backend {
@@ -65,6 +74,9 @@ impl Backend {
         match self {
             Self::Redis => "redis",
             Self::RedisLog => "redis-log",
+            Self::Sink => "sink",
+            Self::SinkS3 => "sink-s3",
+            Self::Seaweedfs => "seaweedfs",
         }
     }
 }
@@ -155,6 +167,14 @@ impl Run {
             let (server, client) = (self.server.kind, self.client.kind);
             return wrong("client.kind", format!("{client} has nothing to say to {server}"));
         }
+        if !self.server.kind.stands_before(self.server.backend) {
+            let server = self.server.kind;
+            let behind = self.server.backend.map_or("nothing", Backend::name);
+            return wrong("server.backend", format!("{server} can't have {behind} behind it"));
+        }
+        if self.server.backend_alone && self.server.backend.is_none() {
+            return wrong("server.backend_alone", "nothing stands behind it".into());
+        }
         let counts = [
             ("server.shards", self.server.shards as u64),
             ("load.connections", load.connections as u64),
@@ -231,6 +251,8 @@ mod tests {
         assert_eq!(error("about.much", 1.into()).1, "about has nothing below it");
         assert_eq!(error("load.uploads", 0.into()).0, "load.uploads");
         assert_eq!(error("client.kind", "tcp".into()).0, "client.kind");
+        assert_eq!(error("server.backend", "sink".into()).0, "server.backend");
+        assert_eq!(error("server.backend_alone", true.into()).0, "server.backend_alone");
     }
 
     #[test]
