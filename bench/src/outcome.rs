@@ -75,6 +75,8 @@ pub struct Outcome {
     pub ending_ack: Histogram64,
     /// From the start of an upload to the word that it is stored.
     pub upload: Histogram64,
+    /// From an upload's last ack, where that didn't wait for its end, to the word that it is stored.
+    pub complete: Histogram64,
     /// Open loop: chunks that should have begun in the measured time.
     pub offered_chunks: u64,
     /// The measured time, second by second.

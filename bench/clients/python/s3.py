@@ -80,7 +80,9 @@ class Load:
         numbers = self.payload.numbers(nth)
         parts = list(pool.map(part, numbers) if pool else map(part, numbers))
         parts.sort(key=lambda part: part["PartNumber"])
+        acked = time.monotonic()
         self.client.complete_multipart_upload(**of_upload, MultipartUpload={"Parts": parts})
+        self.tally.completed(acked)
         self.verify(of["Key"], started, self.parts_etag)
 
     def send(self, method, body, **place):

@@ -34,7 +34,7 @@ class Tally:
         self.refusals = Counter()
         self.failure = None
         self.notes = []
-        self.latencies = {name: histogram() for name in ("ack", "ending_ack", "upload")}
+        self.latencies = {name: histogram() for name in ("ack", "ending_ack", "upload", "complete")}
         self.series, self.second, self.second_ack = [], Counter(), histogram()
 
     def run(self, lines):
@@ -106,6 +106,13 @@ class Tally:
         self.total["uploads"] += 1
         if self._measures(at):
             record(self.latencies["upload"], latency_s)
+
+    def completed(self, acked):
+        """An upload whose last chunk was acked at that moment is stored."""
+        at = time.monotonic()
+        with self.lock:
+            if self._measures(at):
+                record(self.latencies["complete"], at - acked)
 
     def lost(self):
         """A chunk's answer never came."""

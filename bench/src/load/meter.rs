@@ -17,6 +17,7 @@ pub struct Meter {
     ack_us: Histogram<u64>,
     ending_ack_us: Histogram<u64>,
     upload_us: Histogram<u64>,
+    complete_us: Histogram<u64>,
     second: Current,
 }
 
@@ -55,6 +56,7 @@ impl Meter {
             ack_us: histogram(),
             ending_ack_us: histogram(),
             upload_us: histogram(),
+            complete_us: histogram(),
             second,
         }
     }
@@ -119,6 +121,13 @@ impl Meter {
         }
     }
 
+    /// An upload, all of whose chunks were acked by `acked`, was told to be stored.
+    pub fn completed(&mut self, acked: Instant, ended: Instant) {
+        if self.measures(ended) {
+            self.complete_us.saturating_record(micros(ended - acked));
+        }
+    }
+
     /// An open loop should have begun a chunk.
     pub fn offered(&mut self) {
         self.counts.offered_chunks += 1;
@@ -168,6 +177,7 @@ impl Meter {
             (&mut self.ack_us, &other.ack_us),
             (&mut self.ending_ack_us, &other.ending_ack_us),
             (&mut self.upload_us, &other.upload_us),
+            (&mut self.complete_us, &other.complete_us),
         ] {
             mine.add(its).expect("all have the same bounds");
         }
@@ -184,6 +194,7 @@ impl Meter {
         self.counts.ack = Histogram64::of(&self.ack_us);
         self.counts.ending_ack = Histogram64::of(&self.ending_ack_us);
         self.counts.upload = Histogram64::of(&self.upload_us);
+        self.counts.complete = Histogram64::of(&self.complete_us);
         self.counts
     }
 
@@ -302,11 +313,15 @@ mod tests {
         one.acked(ack(begin + MS, MS, false));
         other.acked(ack(begin + 2 * MS, 9 * MS, false));
         other.verified(begin, begin + MS, false);
+        other.completed(begin, begin + 3 * MS);
+        other.completed(begin, begin + 2_000 * MS);
         one.merge(other);
         let outcome = one.finish();
         assert_eq!((outcome.chunks, outcome.uploads, outcome.sizes_verified), (2, 1, 1));
         assert_eq!((outcome.series[0].acks, outcome.ack.read().unwrap().len()), (2, 2));
         assert!(outcome.series[0].ack_p99_us >= 9_000);
+        let completed = outcome.complete.read().unwrap();
+        assert!((2_990..3_010).contains(&completed.max()) && completed.len() == 1);
     }
 
     #[test]

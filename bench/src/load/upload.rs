@@ -74,6 +74,8 @@ pub struct Upload {
     lanes: Lanes,
     numbers: RefCell<Numbers>,
     unacked: Cell<u32>,
+    /// Whether an ack waited for the upload's end.
+    ack_waited: Cell<bool>,
     started: Instant,
 }
 
@@ -88,7 +90,8 @@ impl Upload {
         let chunks = payload.plan().chunks();
         let numbers = RefCell::new(Numbers::new(chunks, run.load.order, nth));
         let unacked = Cell::new(chunks);
-        Ok(Self { id: opened.upload_id, payload, lanes, numbers, unacked, started })
+        let (id, ack_waited) = (opened.upload_id, Cell::new(false));
+        Ok(Self { id, payload, lanes, numbers, unacked, ack_waited, started })
     }
 
     /// The number of the chunk that should be sent next; none when all are on their way.
@@ -127,14 +130,22 @@ impl Upload {
             run.count(|meter| meter.duplicate());
         }
         self.unacked.set(self.unacked.get() - 1);
+        self.ack_waited.set(self.ack_waited.get() || ending);
         Ok(self.unacked.get() == 0)
     }
 
-    /// Waits for the object, and looks whether it is what was sent.
+    /// Waits for the object, and looks whether it is what was sent. Called as the last ack comes.
     pub async fn end(&self, run: &Run, lane: u64) -> Result<(), UploadError> {
+        let acked = now();
         let object = self.complete(run, self.lanes.lane(lane)).await?;
+        let ended = now();
         let summed = self.verify(&object)?;
-        run.count(|meter| meter.verified(self.started, now(), summed));
+        run.count(|meter| {
+            meter.verified(self.started, ended, summed);
+            if !self.ack_waited.get() {
+                meter.completed(acked, ended);
+            }
+        });
         Ok(())
     }
 

@@ -164,6 +164,12 @@ pub const FIGURES: &[Figure] = &[
         of: |_, repeat| quantile_ms(&repeat.outcome.upload, 0.5),
     },
     Figure {
+        name: "complete_p50_ms",
+        unit: "ms",
+        about: "half of the uploads were stored no later than this after their last ack",
+        of: |_, repeat| quantile_ms(&repeat.outcome.complete, 0.5),
+    },
+    Figure {
         name: "disk_written_per_byte",
         unit: "",
         about: "bytes that the server wrote to storage for a byte of payload",
