@@ -34,10 +34,10 @@ beating: preflight test-tools
 	cargo test -p sluice-server --locked $(TEST_FEATURES) --test beating -- \
 		--include-ignored --nocapture --test-threads 1
 
-# quick, gates, matrix, peers, redis or soak: see bench/suites.
+# quick, gates, matrix, peers, redis, s3 or soak: see bench/suites.
 SUITE = quick
 # Those that hold Sluice against what nobody here wrote.
-SUITES_WITH_TOOLS = gates peers
+SUITES_WITH_TOOLS = gates peers s3
 
 bench: preflight $(if $(filter $(SUITES_WITH_TOOLS),$(SUITE)),bench-tools) $(filter redis,$(SUITE))
 	@echo "bench: an optimised server and its bench"

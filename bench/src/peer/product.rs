@@ -153,6 +153,8 @@ fn seaweedfs(listen: SocketAddr, data_dir: &Path) -> io::Result<(SocketAddr, Vec
         "-master.telemetry=false".into(),
         "-master.volumeSizeLimitMB=1024".into(),
         "-volume.max=64".into(),
+        // Else it waits for ten seconds before it ends.
+        "-volume.preStopSeconds=0".into(),
     ];
     Ok((SocketAddr::new(ip, port), arguments.into()))
 }
