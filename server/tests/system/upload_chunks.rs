@@ -133,7 +133,10 @@ fn a_refused_chunk_is_answered_alone_and_the_next_ones_get_in() {
             (2, Reason::FieldInvalid),
         ];
         assert_eq!(told.refusals, expected.map(|(number, reason)| (number, Some(reason))));
-        assert_eq!(told.acks, BTreeMap::from([(0, 2), (1, 1), (2, 1)]));
+        // Chunk 0 came twice; acks that wait together are joined.
+        let twice = told.acks.remove(&0);
+        assert!(matches!(twice, Some(1 | 2)), "{twice:?}");
+        assert_eq!(told.acks, BTreeMap::from([(1, 1), (2, 1)]));
         complete(&calls, &id, 3).await;
         let reason = String::new();
         calls.abort_upload(pb::AbortUploadRequest { upload_id: other, reason }).await.unwrap();

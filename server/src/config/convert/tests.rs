@@ -73,15 +73,6 @@ fn contradictions_name_their_key() {
         ("redis.url", &[("redis.url", "redis://secret@x")]),
         ("coordination", &[("coordination", "redis")]),
         ("objects", &[("objects", "s3")]),
-        (
-            "coordination",
-            &[
-                ("objects", "s3"),
-                ("s3.bucket", "b"),
-                ("coordination", "redis"),
-                ("redis.url", "redis://x"),
-            ],
-        ),
         ("spool", &[("spool", "redis")]),
         (
             "redis.ca_file",
