@@ -274,7 +274,7 @@ mod tests {
             assert_eq!((goes.segment, extents.free(goes)), (stays.last().unwrap().segment, None));
         }
         let punched = extents.punched();
-        assert_eq!(punched[0].ranges, [ALIGN_BYTES..SEGMENT_BYTES]);
+        assert_eq!(punched[0].ranges, std::slice::from_ref(&(ALIGN_BYTES..SEGMENT_BYTES)));
         assert!(extents.held_bytes() <= 4 * SEGMENT_BYTES);
         let freed: Vec<_> = stays.into_iter().filter_map(|extent| extents.free(extent)).collect();
         assert_eq!((freed.len(), extents.held_bytes()), (12, 0));

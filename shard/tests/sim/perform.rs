@@ -139,7 +139,7 @@ impl World {
                 self.disk.begin_write(Writer::Copy(life, *op), *upload_id, range);
             }
             Effect::RemoveSegment { store, segment } => {
-                self.assert_unnamed(*store, *segment, &[0..u64::MAX]);
+                self.assert_unnamed(*store, *segment, std::slice::from_ref(&(0..u64::MAX)));
             }
             Effect::PunchSegment { store, holes } => {
                 self.assert_unnamed(*store, holes.segment, &holes.ranges);
