@@ -1,7 +1,7 @@
 //! An S3 store that keeps no bytes, for the least that any can cost: blocking threads read requests
 //! and answer as S3 does. What it has is sizes, checksums and metadata.
 //!
-//! Bodies up to [`SUMMED_BYTES_MAX`] are summed and held against the checksum that comes with them,
+//! Bodies up to `SUMMED_BYTES_MAX` are summed and held against the checksum that comes with them,
 //! so that whoever tries the store out finds one that verifies; of larger ones the client's word is
 //! taken. A multipart's whole checksum follows from its parts'. Signatures aren't looked at.
 
